@@ -1,0 +1,55 @@
+# Everything a fresh machine with Python and make needs: `make demo` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := demo
+RUN := $(BIN)/python -m monai.bundle run
+BUNDLE = $(shell $(BIN)/sliceweave bundle hematoma)
+
+.PHONY: demo test lint types wheel check weights scores clean
+
+.venv/installed: setup.cfg pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: .venv/installed  ## volumes of three generated studies, beside the truth
+	$(BIN)/sliceweave phantom hematoma $(DEMO)/studies --studies 3 --seed 0
+	$(RUN) --bundle_root $(BUNDLE) --config_file $(BUNDLE)/configs/inference.yaml \
+		--dataset_dir $(DEMO)/studies --output_dir $(DEMO)/results
+	$(BIN)/python benchmarks/phantom_scores.py $(DEMO)/studies $(DEMO)/results
+
+test: .venv/installed-dev  ## the whole test suite
+	$(BIN)/python -m pytest
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/installed-dev
+	$(BIN)/mypy
+
+wheel: .venv/installed-dev  ## a wheel, its contents checked
+	rm -rf build dist
+	$(BIN)/python -m build --quiet --wheel --installer pip
+	$(BIN)/python tests/check_wheel.py dist/*.whl
+
+check: lint types test wheel
+
+weights: .venv/installed  ## trains the shipped hematoma weights from nothing but generated studies
+	$(BIN)/sliceweave phantom hematoma weights/studies --studies 48 --seed 1000
+	$(RUN) --bundle_root $(BUNDLE) --config_file $(BUNDLE)/configs/train.yaml --dataset_dir weights/studies \
+		--output_dir weights/training --resume True --bf16 True --epochs 8 --widths "[16,32,64,128]"
+	cp weights/training/model.pt $(BUNDLE)/models/model.pt
+
+scores: .venv/installed  ## the shipped weights on unseen generated studies
+	$(BIN)/sliceweave phantom hematoma weights/unseen --studies 20 --seed 2000
+	$(RUN) --bundle_root $(BUNDLE) --config_file $(BUNDLE)/configs/inference.yaml \
+		--dataset_dir weights/unseen --output_dir weights/scores
+	$(BIN)/python benchmarks/phantom_scores.py weights/unseen weights/scores
+
+clean:
+	rm -rf build dist demo weights *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,49 @@
+"""Files that are whole at every moment: a reader sees the old content or the new, never a part."""
+
+import errno
+import os
+import uuid
+from pathlib import Path
+
+from sliceweave.pipelines.errors import InputError
+
+PARTIAL_SUFFIX = ".sliceweave-partial"
+_OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Puts the content at the path in one step, or leaves what stood there.
+
+    Raises:
+        InputError: the file cannot be written; the old file stays as it was and nothing partial remains.
+    """
+    partial = path.with_name(f".{uuid.uuid4().hex}{PARTIAL_SUFFIX}")
+    try:
+        try:
+            _write_through(partial, content)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(_what_to_do(path, error)) from error
+
+
+def remove_partials(folder: Path) -> None:
+    """Clears what a killed run left half written in the folder."""
+    for partial in folder.glob(f".*{PARTIAL_SUFFIX}"):
+        partial.unlink(missing_ok=True)
+
+
+def _write_through(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _what_to_do(path: Path, error: OSError) -> str:
+    remedy = "free space" if error.errno in _OUT_OF_SPACE else "make its folder writable"
+    return (
+        f"cannot write {path}: {error.strerror}; rows already written are safe, "
+        f"{remedy} and run again with --resume True"
+    )

@@ -1,0 +1,132 @@
+"""Studies as PyTorch data sets: whole for inference, slice by slice for training."""
+
+import logging
+import math
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import numpy as np
+from monai.data import CacheDataset, Dataset
+from monai.transforms import Compose, Randomizable
+
+from sliceweave.pipelines.errors import InputError, input_error_in
+from sliceweave.pipelines.studies import find_studies
+from sliceweave.transforms import gather_slab
+
+Case = dict[Hashable, Any]
+logger = logging.getLogger(__name__)
+
+
+def reason_of(error: BaseException) -> str:
+    """One line for a report: the message meant for the user if there is one, else the root cause's."""
+    root = error
+    while root.__cause__ is not None:
+        root = root.__cause__
+    meant = input_error_in(error)
+    return " ".join((str(meant) if meant else f"{type(root).__name__}: {root}").split())
+
+
+def datalist(dataset_dir: str | None, labelled: bool = False) -> list[dict[str, str]]:
+    """MONAI's list of cases, `study_id`, `image` and, where there is one, `label`, from whatever `find_studies` takes.
+
+    Args:
+        labelled: leave out studies without a label, and complain if none is left.
+
+    Raises:
+        InputError: nothing to work on.
+    """
+    if not dataset_dir:
+        raise InputError("no studies given: pass --dataset_dir FOLDER, FILE, 'GLOB' or TABLE.csv")
+    studies = find_studies(dataset_dir)
+    cases = [
+        {"study_id": s.study_id, "image": str(s.image)} | ({"label": str(s.label)} if s.label else {}) for s in studies
+    ]
+    if not labelled:
+        return cases
+    if not (pairs := [case for case in cases if "label" in case]):
+        raise InputError(f"{dataset_dir}: none of {len(cases)} studies has a label: expected images/ and labels/ beside it")
+    return pairs
+
+
+def split(dataset_dir: str | None, validation_share: float, seed: int) -> dict[str, list[dict[str, str]]]:
+    """The labelled cases as `{"train", "validation"}`, drawn by seed; a share above 0 gives validation at least one.
+
+    Raises:
+        InputError: nothing to work on, or nothing left to train on.
+    """
+    cases = datalist(dataset_dir, labelled=True)
+    order = np.random.default_rng(seed).permutation(len(cases))
+    count = math.ceil(validation_share * len(cases))
+    parts = {"validation": [cases[i] for i in sorted(order[:count])], "train": [cases[i] for i in sorted(order[count:])]}
+    if validation_share < 1 and not parts["train"]:
+        raise InputError(f"{dataset_dir}: {len(cases)} labelled studies are too few to train and to validate on")
+    return parts
+
+
+class StudyDataset(Dataset):
+    """Each study transformed; one that fails becomes `{"study_id", "image", "reason"}` instead of ending the run."""
+
+    def __getitem__(self, index: Any) -> Any:
+        try:
+            return super().__getitem__(index)
+        except Exception as error:  # whatever is wrong with one study, the others go on
+            logger.debug("study failed", exc_info=error)
+            case = self.data[index]
+            return {"study_id": case["study_id"], "image": case["image"], "reason": reason_of(error)}
+
+
+class SlabDataset(Randomizable, Dataset):
+    """Training samples: every slice with a lesion and a drawn share of the others, cut from cached volumes.
+
+    A sample is `{"image": (C·slab, *plane), "label": (C, *plane)}`.
+
+    Args:
+        data: cases with `image` and `label`.
+        transform: deterministic preprocessing of a whole volume; runs once per study.
+        augmentation: random transforms of one sample.
+        slab: slices per sample, odd.
+        axis: spatial axis along which slices are stacked.
+        empty_share: slices without label drawn per slice with one; drawn once, by `seed`.
+    """
+
+    def __init__(
+        self,
+        data: Sequence[Case],
+        transform: Callable[..., Any],
+        augmentation: Callable[..., Any] | None = None,
+        slab: int = 1,
+        axis: int = 2,
+        empty_share: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        self.volumes = CacheDataset(data, transform, progress=True)
+        super().__init__(data, augmentation if augmentation is not None else Compose([]))
+        self.slab = slab
+        self.axis = axis
+        self.set_random_state(seed)
+        self.samples = self.draw(empty_share)
+
+    def draw(self, empty_share: float) -> list[tuple[int, int]]:
+        """(study, slice) of every slice with a label, then of the drawn ones without."""
+        marked = [self.marked_slices(study) for study in range(len(self.volumes))]
+        full = [(study, index) for study, marks in enumerate(marked) for index in np.flatnonzero(marks)]
+        empty = [(study, index) for study, marks in enumerate(marked) for index in np.flatnonzero(~marks)]
+        count = min(len(empty), round(empty_share * max(len(full), 1)))
+        picks = np.sort(self.R.permutation(len(empty))[:count])
+        return full + [empty[i] for i in picks]
+
+    def marked_slices(self, study: int) -> np.ndarray:
+        label = self.volumes[study]["label"]
+        return np.asarray(label.movedim(self.axis + 1, 0).flatten(1).any(1))
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def _transform(self, index: int) -> Any:
+        study, position = self.samples[index]
+        case = self.volumes[study]
+        sample = {
+            "image": gather_slab(case["image"], int(position), self.slab, self.axis),
+            "label": gather_slab(case["label"], int(position), 1, self.axis),
+        }
+        return self.transform(sample)

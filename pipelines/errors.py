@@ -1,0 +1,30 @@
+"""The one exception a user is meant to read."""
+
+import sys
+from types import TracebackType
+
+
+class InputError(ValueError):
+    """Something the user gave cannot be used.
+
+    The message is one complete line: which file or argument, what was expected, what came, what to do.
+    """
+
+
+def input_error_in(error: BaseException | None) -> InputError | None:
+    """The `InputError` among an exception and its causes: MONAI wraps what a transform or a config raises."""
+    while error is not None and not isinstance(error, InputError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def speak_plainly() -> None:
+    """From now on an uncaught `InputError` ends the process with its one line on stderr, and status 1, without a traceback."""
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if meant := input_error_in(error):
+            sys.stderr.write(f"error: {meant}\n")
+        else:
+            sys.__excepthook__(kind, error, trace)
+
+    sys.excepthook = hook

@@ -1,0 +1,68 @@
+"""What the voxels of a scan say about it: whether they are HU, whether they show a brain, and where its middle is."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sliceweave.pipelines.geometry import Geometry
+from sliceweave.pipelines.intracranial import (
+    NARROW_RANGE_HU,
+    intensity_range_hu,
+    intracranial_space,
+    real_values_hu,
+)
+
+_LEAST_RANGE_HU = 25.0
+_NO_AIR_ABOVE_HU = -200.0  # around every patient is air at -1000, unless it was cut off
+_DENSE_HU = 300.0
+_MOST_DENSE_SHARE = 0.2  # bone is a twentieth of a head scan; without rescale soft tissue lies at 1000 as well
+_CLIPPED_AIR_SHARE = 0.05
+_CLIPPED_BONE_SHARE = 0.002
+_CENTRAL_AREA_SHARE = 0.6
+
+
+def intensity_flags(voxels_hu: NDArray[np.float32], geometry: Geometry) -> tuple[str, ...]:
+    """Those of `windowed_input`, `implausible_hu`, `not_brain` that apply to the voxels (I, J, K).
+
+    `windowed_input`: values confined to a window such as -20 to 100 HU, or to 8 bits, so bone or air has lost its HU.
+    `implausible_hu`: no HU at all, as in MR, CT without rescale, fractions, or one value throughout.
+    `not_brain`: in no axial slice does bone enclose soft tissue.
+    """
+    values_hu = real_values_hu(voxels_hu, geometry)
+    is_implausible = _is_implausible(values_hu)
+    named = {
+        "windowed_input": not is_implausible and _is_windowed(values_hu),
+        "implausible_hu": is_implausible,
+        "not_brain": len(intracranial_space(voxels_hu, geometry).slice_numbers) == 0,
+    }
+    return tuple(name for name, applies in named.items() if applies)
+
+
+def midline_r_mm(voxels_hu: NDArray[np.float32], geometry: Geometry) -> float:
+    """R coordinate of the middle of the head: of its largest intracranial sections, so that no head rest counts.
+
+    Without a brain, the middle of the grid.
+    """
+    space = intracranial_space(voxels_hu, geometry)
+    if len(space.slice_numbers) == 0:
+        return float(geometry.to_ras_mm((np.array(geometry.shape) - 1) / 2)[0])
+    slice_numbers, areas = np.unique(space.slice_numbers, return_counts=True)
+    central = slice_numbers[areas >= _CENTRAL_AREA_SHARE * areas.max()]
+    return float(space.points_ras_mm[np.isin(space.slice_numbers, central), 0].mean())
+
+
+def _is_implausible(values_hu: NDArray[np.float32]) -> bool:
+    low_hu, high_hu = intensity_range_hu(values_hu)
+    if high_hu - low_hu < _LEAST_RANGE_HU:
+        return True
+    is_wide_without_air = low_hu > _NO_AIR_ABOVE_HU and high_hu - low_hu > NARROW_RANGE_HU
+    return is_wide_without_air and bool(np.mean(values_hu > _DENSE_HU) > _MOST_DENSE_SHARE)
+
+
+def _is_windowed(values_hu: NDArray[np.float32]) -> bool:
+    """Confined to a narrow range, or with a good part of the voxels at the very end of a wide one."""
+    low_hu, high_hu = intensity_range_hu(values_hu)
+    if high_hu - low_hu <= NARROW_RANGE_HU:
+        return True
+    air_is_clipped = low_hu > _NO_AIR_ABOVE_HU and np.mean(values_hu <= low_hu + 0.5) > _CLIPPED_AIR_SHARE
+    bone_is_clipped = high_hu <= NARROW_RANGE_HU and np.mean(values_hu >= high_hu - 0.5) > _CLIPPED_BONE_SHARE
+    return bool(air_is_clipped or bone_is_clipped)

@@ -1,0 +1,156 @@
+"""NRRD and MetaImage files through MONAI's ITKReader, with the checks that ITK leaves out."""
+
+import gzip
+import re
+import zlib
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import itk
+import nibabel as nib
+import numpy as np
+from monai.data import ITKReader
+from numpy.typing import NDArray
+
+from sliceweave.pipelines.errors import InputError
+from sliceweave.pipelines.nifti_files import Volume
+from sliceweave.pipelines.volume_checks import check_size, check_spacing_given, volume_shape
+
+_FIELD = re.compile(r"\s*([^:=#]+?)\s*(?::=|[:=])\s*(.*?)\s*$")
+_CAUSE = re.compile(r"(?:ITK ERROR: [^:]*: |\[nrrd\] )([^\n]*)")
+_SPACING_FIELDS = ("spacings", "space directions", "elementspacing", "elementsize")
+_LARGEST_HEADER_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 16
+_ORTHOGONAL = 1e-4
+
+
+def read_itk(path: Path) -> Volume:
+    """The volume of a .nrrd, .mha or .mhd file; its header is one in scanner coordinates.
+
+    Raises:
+        InputError: damaged, truncated, or a header that no CT scan has; the path is not named.
+        OSError: the file cannot be opened.
+    """
+    fields, header_bytes = _header_fields(path)
+    information = _information(path)
+    shape = _checked_shape(information, fields)
+    _check_payload(path, header_bytes, fields, int(information.GetImageSizeInBytes()))
+    try:
+        reader = ITKReader(pixel_type=itk.F)
+        image = reader.read(path)
+        view, meta = reader.get_data(image)
+        voxels = np.array(view, order="F").reshape(shape)  # the view dies with ITK's image, and crashes after it
+    except (RuntimeError, TypeError) as error:
+        raise InputError(_damaged(error)) from error
+    affine_ras = np.asarray(meta["affine"], dtype=np.float64)
+    return Volume(voxels, affine_ras, _scanner_header(affine_ras, shape))
+
+
+def _header_fields(path: Path) -> tuple[dict[str, str], int]:
+    """The fields by lower-case name, and the byte after the header."""
+    fields: dict[str, str] = {}
+    with path.open("rb") as file:
+        while file.tell() < _LARGEST_HEADER_BYTES and (line := file.readline(_LARGEST_HEADER_BYTES)).strip():
+            if found := _FIELD.match(line.decode(errors="replace")):
+                fields[found[1].lower()] = found[2]
+            if "elementdatafile" in fields:  # the last field of a MetaImage; an NRRD header ends in an empty line
+                break
+        return fields, file.tell()
+
+
+def _information(path: Path) -> Any:
+    information = itk.ImageIOFactory.CreateImageIO(str(path), itk.CommonEnums.IOFileMode_ReadMode)
+    if information is None:
+        raise InputError(
+            f"expected the header of a {path.suffix} file, got {path.stat().st_size} bytes that begin with none; "
+            "export the image again"
+        )
+    information.SetFileName(str(path))
+    try:
+        information.ReadImageInformation()
+        information.GetImageSizeInBytes()  # fails for a voxel type that ITK does not know
+    except (RuntimeError, TypeError) as error:
+        raise InputError(_damaged(error)) from error
+    return information
+
+
+def _checked_shape(information: Any, fields: dict[str, str]) -> tuple[int, int, int]:
+    axes = range(information.GetNumberOfDimensions())
+    shape = volume_shape([information.GetDimensions(axis) for axis in axes])
+    if information.GetNumberOfComponents() != 1:
+        raise InputError(
+            f"expected one CT number per voxel, got {information.GetNumberOfComponents()} (colours or volumes); "
+            "export the grey-scale series, each volume to its own file"
+        )
+    if len(axes) < 3:
+        raise InputError("expected a 3D image, got a 2D one without a slice thickness; save it as 3D with one slice")
+    if not any(name in fields for name in _SPACING_FIELDS):
+        raise InputError("expected a spacing in the header, got none, and without it no volume; export the image again")
+    if set(re.findall(r'"([^"]*)"', fields.get("space units", ""))) - {"mm", ""}:
+        raise InputError(f"expected spacing in mm, got space units {fields['space units']}; convert the spacing to mm")
+    check_spacing_given(np.array([information.GetSpacing(axis) for axis in axes[:3]]))
+    check_size(shape, information.GetComponentSize())
+    return shape
+
+
+def _check_payload(path: Path, header_bytes: int, fields: dict[str, str], expected: int) -> None:
+    """Raises InputError where voxels are missing or a checksum is wrong: ITK checks no checksums."""
+    name = fields.get("elementdatafile") or fields.get("data file") or fields.get("datafile") or "LOCAL"
+    if name.upper().startswith("LIST") or "%" in name or not _is_plain(fields):
+        return  # left to ITK, which fails when it finds too few voxels
+    local = name.upper() == "LOCAL"
+    data, start = (path, header_bytes) if local else (path.parent / name, 0)
+    if not data.is_file():
+        raise InputError(f"expected the voxels in '{name}' beside it, got no such file; copy both files")
+    got = _payload_bytes(data, start, fields)
+    if got < expected:
+        raise InputError(f"expected {expected} bytes of voxels, got {got}: cut short; copy the file again")
+
+
+def _is_plain(fields: dict[str, str]) -> bool:
+    """Whether the voxels are binary and follow the header or fill a file of their own."""
+    has_offset = any(name in fields for name in ("headersize", "line skip", "byte skip"))
+    is_binary = fields.get("binarydata", "true").lower() == "true"
+    return is_binary and not has_offset and fields.get("encoding", "raw").lower() in ("raw", "gzip", "gz")
+
+
+def _payload_bytes(data: Path, start: int, fields: dict[str, str]) -> int:
+    """Bytes of voxels in the file, after decompression."""
+    with data.open("rb") as file:
+        file.seek(start)
+        try:
+            if fields.get("compresseddata", "").lower() == "true":
+                return _inflated_bytes(file)
+            if fields.get("encoding", "").lower() in ("gzip", "gz"):
+                with gzip.GzipFile(fileobj=file) as stream:
+                    return sum(len(chunk) for chunk in iter(lambda: stream.read(_CHUNK_BYTES), b""))
+        except (EOFError, OSError, zlib.error) as error:
+            raise InputError(_damaged(error)) from error
+    return data.stat().st_size - start
+
+
+def _inflated_bytes(file: BinaryIO) -> int:
+    stream = zlib.decompressobj()
+    count = sum(len(stream.decompress(chunk)) for chunk in iter(lambda: file.read(_CHUNK_BYTES), b"") if not stream.eof)
+    if not stream.eof:
+        raise EOFError("the compressed voxels end before their end mark")
+    return count
+
+
+def _damaged(error: Exception) -> str:
+    causes = _CAUSE.findall(str(error)) or [str(error).strip().split("\n")[0]]
+    return f"expected a whole file, got one cut short or damaged ({causes[-1]}); copy it again"
+
+
+def _scanner_header(affine_ras: NDArray[np.float64], shape: tuple[int, int, int]) -> nib.Nifti1Header:
+    header = nib.Nifti1Header()
+    header.set_data_dtype(np.uint8)
+    header.set_data_shape(shape)
+    header.set_xyzt_units("mm")
+    header.set_sform(affine_ras, code="scanner")
+    steps_mm = np.linalg.norm(affine_ras[:3, :3], axis=0)
+    header.set_zooms(steps_mm)
+    directions = affine_ras[:3, :3] / steps_mm
+    if np.allclose(directions.T @ directions, np.eye(3), atol=_ORTHOGONAL):  # a quaternion holds no shear
+        header.set_qform(affine_ras, code="scanner")
+    return header

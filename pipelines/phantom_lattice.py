@@ -1,0 +1,78 @@
+"""Fields on the lattice of a generated head, and the shapes they are drawn with.
+
+Head frame: millimetres, x to the right, y to the front, z up, origin in the third ventricle.
+A shape is a signed distance (mm, positive inside): distances interpolate between lattice points with crisp edges,
+CT numbers do not.
+"""
+
+from functools import reduce
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+Field = NDArray[np.float32]
+Fields = dict[str, Field]
+
+LATTICE_STEP_MM = 2.0
+LATTICE_LOW_MM = np.array([-94.0, -118.0, -112.0])
+LATTICE_SHAPE = (95, 121, 105)
+
+
+def lattice_mm() -> tuple[Field, Field, Field]:
+    """Open grid of the lattice's head coordinates."""
+    axes = [low + LATTICE_STEP_MM * np.arange(count) for low, count in zip(LATTICE_LOW_MM, LATTICE_SHAPE, strict=True)]
+    x, y, z = np.meshgrid(*(axis.astype(np.float32) for axis in axes), indexing="ij", sparse=True)
+    return x, y, z
+
+
+def noise(rng: np.random.Generator, wavelength_mm: float) -> Field:
+    """Smooth noise on the lattice with zero mean and unit deviation; zeros lie about half a wavelength apart."""
+    sigma = wavelength_mm / 9 / LATTICE_STEP_MM
+    stride = max(1.0, sigma / 1.2)
+    coarse = [int(np.ceil(count / stride)) + 1 for count in LATTICE_SHAPE]
+    white = gaussian_filter(rng.standard_normal(coarse, dtype=np.float32), sigma / stride, mode="wrap")
+    fine = torch.nn.functional.interpolate(torch.from_numpy(white)[None, None], LATTICE_SHAPE, mode="trilinear")
+    smooth: Field = fine[0, 0].numpy()
+    return (smooth - smooth.mean()) / smooth.std()
+
+
+def ramp(distance_mm: Field, width_mm: float = 1.0) -> Field:
+    """Share (0…1) of a structure in a sample, from its signed distance and the width of its edge."""
+    return np.clip(distance_mm / np.float32(width_mm) + np.float32(0.5), 0, 1)
+
+
+def bump(*offsets: Field) -> Field:
+    """Gaussian bell of height 1 over offsets given in standard deviations."""
+    return np.exp(-0.5 * sum(offset * offset for offset in offsets))
+
+
+def union(*fields: Field) -> Field:
+    """Signed distance to all of several structures together."""
+    return reduce(np.maximum, fields)
+
+
+def intersection(*fields: Field) -> Field:
+    """Signed distance to what several structures share."""
+    return reduce(np.minimum, fields)
+
+
+def ellipsoid(offsets: tuple[Field, Field, Field], radii_mm: tuple[float, float, float]) -> Field:
+    """Signed distance (first order) to an ellipsoid, from offsets to its centre."""
+    inner = np.sqrt(sum((offset / radius) ** 2 for offset, radius in zip(offsets, radii_mm, strict=True)))
+    slope = np.sqrt(sum((offset / radius**2) ** 2 for offset, radius in zip(offsets, radii_mm, strict=True)))
+    return inner * (1 - inner) / np.maximum(slope, 1e-3)
+
+
+def tube(axes: tuple[Field, Field, Field], knots: tuple[tuple[float, float, float, float], ...]) -> Field:
+    """Signed distance to a chain of cones with round ends; a knot is x, y, z and the radius there."""
+    parts = []
+    for start, stop in pairwise(knots):
+        step = np.subtract(stop[:3], start[:3])
+        along = sum((axis - s) * d for axis, s, d in zip(axes, start, step, strict=False)) / float(step @ step)
+        along = np.clip(along, 0, 1).astype(np.float32)
+        apart = sum((axis - s - along * np.float32(d)) ** 2 for axis, s, d in zip(axes, start, step, strict=False))
+        parts.append(start[3] + along * (stop[3] - start[3]) - np.sqrt(apart))
+    return union(*parts)

@@ -1,0 +1,121 @@
+"""One study read whole and checked, as ours and as MONAI's reader; and the mask written back onto its grid."""
+
+import gzip
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from monai.config import PathLike
+from monai.data import ImageReader
+from monai.utils import MetaKeys, SpaceKeys, ensure_tuple
+from numpy.typing import NDArray
+
+from sliceweave.pipelines.atomic import write_atomically
+from sliceweave.pipelines.errors import InputError
+from sliceweave.pipelines.geometry import Geometry
+from sliceweave.pipelines.itk_files import read_itk
+from sliceweave.pipelines.nifti_files import Volume, read_nifti
+from sliceweave.pipelines.studies import IMAGE_SUFFIXES, file_stem, image_suffix
+from sliceweave.pipelines.volume_checks import check_finite
+
+_FASTEST = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """The voxels (I, J, K) of a study in HU, its grid, and the NIfTI header a mask on that grid has."""
+
+    voxels: NDArray[np.float32]
+    geometry: Geometry
+    header: nib.Nifti1Header
+
+
+def read_scan(image: Path, study_id: str = "") -> Scan:
+    """The scan of one file, with the slice positions from `<image stem>.geometry.json` or `<study_id>.geometry.json`.
+
+    Raises:
+        InputError: the file is missing, damaged or no volume of finite numbers in mm; says which file and why.
+    """
+    try:
+        volume = _read_volume(image)
+        check_finite(volume.voxels)
+        sidecar = _sidecar(image, study_id)
+        geometry = Geometry.with_sidecar(volume.affine_ras, volume.header.get_data_shape(), sidecar)
+        return Scan(volume.voxels, geometry, volume.header)
+    except InputError as error:
+        raise InputError(f"{image.name}: {error}") from error
+    except OSError as error:
+        reason = f"expected a file that can be read, got: {error.strerror or error}; check the path"
+        raise InputError(f"{image.name}: {reason}") from error
+
+
+def write_mask(mask: NDArray[Any], scan: Scan, path: Path) -> None:
+    """Writes the mask (I, J, K) as uint8 NIfTI with the scan's affine, qform, sform and codes; never half a file.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    if mask.shape != scan.geometry.shape:
+        raise ValueError(f"expected a mask of shape {scan.geometry.shape}, got {mask.shape}")
+    image_class = nib.Nifti2Image if isinstance(scan.header, nib.Nifti2Header) else nib.Nifti1Image
+    image = image_class(mask.astype(np.uint8), scan.header.get_best_affine(), scan.header)
+    buffer = io.BytesIO()
+    if path.suffix == ".gz":
+        with gzip.GzipFile(filename="", fileobj=buffer, mode="wb", compresslevel=_FASTEST, mtime=0) as compressed:
+            image.to_stream(compressed)
+    else:
+        image.to_stream(buffer)
+    write_atomically(path, buffer.getvalue())
+
+
+class StudyReader(ImageReader):
+    """MONAI's way to the same reading: `LoadImage(reader=StudyReader())` fails where `read_scan` does."""
+
+    def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
+        """Whether each file name ends in a suffix that `read_scan` reads."""
+        return all(image_suffix(Path(name)) for name in ensure_tuple(filename))
+
+    def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> Scan:
+        """The scan of one file; MONAI's LoadImage passes it in a tuple.
+
+        Raises:
+            InputError: see `read_scan`; or several files.
+        """
+        names = ensure_tuple(data)
+        if len(names) != 1:
+            raise InputError(f"expected one file per image, got {len(names)}; load each under its own key")
+        return read_scan(Path(names[0]))
+
+    def get_data(self, img: Scan) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """The voxels (I, J, K) and the metadata MONAI needs: affine in RAS mm, shape, and that there is no channel."""
+        affine_ras = np.array(img.geometry.affine_ras)
+        meta: dict[str, Any] = {
+            MetaKeys.AFFINE: affine_ras,
+            MetaKeys.ORIGINAL_AFFINE: affine_ras.copy(),
+            MetaKeys.SPATIAL_SHAPE: np.array(img.geometry.shape),
+            MetaKeys.ORIGINAL_CHANNEL_DIM: "no_channel",
+            MetaKeys.SPACE: SpaceKeys.RAS,
+        }
+        return img.voxels, meta
+
+
+def _read_volume(image: Path) -> Volume:
+    suffix = image_suffix(image)
+    if not suffix:
+        raise InputError(
+            f"expected one of {', '.join(IMAGE_SUFFIXES)}, got '{image.suffix}'; "
+            "convert DICOM, PNG and JPG with: sliceweave prepare hematoma SOURCE DEST"
+        )
+    if image.exists() and not image.is_file():
+        raise InputError("expected a file, got a folder or device; give the path of the image itself")
+    return read_nifti(image) if suffix.startswith(".nii") else read_itk(image)
+
+
+def _sidecar(image: Path, study_id: str) -> Path | None:
+    stems = image.name[: len(image.name) - len(image_suffix(image))], file_stem(study_id)
+    paths = (image.with_name(f"{stem}.geometry.json") for stem in stems)
+    return next((path for path in paths if path.is_file()), None)

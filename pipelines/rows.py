@@ -1,0 +1,167 @@
+"""Rows of the report's three tables, from measurements: pure functions.
+
+``abc2_ml, a_mm, b_mm, c_mm`` of a volumes row are those of the largest lesion, so that a*b*c/2000 is abc2_ml. An empty
+mask gives 0.0 ml, no lesions, no slices, and otherwise empty fields. ``slices.csv`` lists the slices that hold lesion:
+one that is not listed has area 0, and a healthy study has no line there or in ``lesions.csv``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sliceweave.pipelines.cells import Cell, format_number
+from sliceweave.pipelines.columns import VOLUME_COLUMNS
+from sliceweave.pipelines.geometry import Geometry
+from sliceweave.pipelines.tada import Tada
+from sliceweave.pipelines.volumetry import Lesion, Measurement
+
+Row = dict[str, Cell]
+
+
+@dataclass(frozen=True)
+class StudyFacts:
+    """What every row of a study repeats."""
+
+    study_id: str
+    image_sha256: str = ""
+    model: str = ""
+    model_version: str = ""
+    seconds: float | None = None
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LabelResult:
+    """One label of a study, measured.
+
+    ``volume_range_ml`` is (low, high), and holds the true volume with probability ``coverage``.
+    """
+
+    label: str
+    measurement: Measurement
+    volume_range_ml: tuple[float, float] | None = None
+    coverage: float | None = None
+    reference_volume_ml: float | None = None
+
+
+@dataclass(frozen=True)
+class StudyRows:
+    """All that the three tables say about one study."""
+
+    study_id: str
+    volumes: Sequence[Row]
+    lesions: Sequence[Row] = ()
+    slices: Sequence[Row] = ()
+
+
+def study_rows(facts: StudyFacts, geometry: Geometry, results: Sequence[LabelResult]) -> StudyRows:
+    """Rows of a measured study, one volumes row per label."""
+    return StudyRows(
+        facts.study_id,
+        [volume_row(facts, geometry, result) for result in results],
+        [row for result in results for row in lesion_rows(facts.study_id, result)],
+        [row for result in results for row in slice_rows(facts.study_id, geometry, result)],
+    )
+
+
+def failed_rows(facts: StudyFacts, reason: str) -> StudyRows:
+    """The one row of a study that could not be measured; the reason is brought to one line."""
+    failed: Row = {"status": "failed", "reason": " ".join(reason.split())}
+    return StudyRows(facts.study_id, [dict.fromkeys(VOLUME_COLUMNS) | _fact_cells(facts) | failed])
+
+
+def volume_row(facts: StudyFacts, geometry: Geometry, result: LabelResult) -> Row:
+    """Row of ``volumes.csv`` for one label."""
+    measurement = result.measurement
+    low_ml, high_ml = result.volume_range_ml or (None, None)
+    flags = dict.fromkeys((*geometry.flags, *facts.flags, *measurement.flags))
+    return _fact_cells(facts) | {
+        "status": "ok",
+        "reason": "",
+        "label": result.label,
+        "volume_ml": measurement.volume_ml,
+        "volume_low_ml": low_ml,
+        "volume_high_ml": high_ml,
+        "coverage": result.coverage,
+        "reference_volume_ml": result.reference_volume_ml,
+        "lesions": len(measurement.lesions),
+        "slices": measurement.slices,
+        "side": measurement.side,
+        "voxel_ml": geometry.voxel_ml,
+        "spacing_mm": "x".join(_spacing(length_mm) for length_mm in geometry.spacing_mm),
+        "flags": ";".join(flags),
+        **_largest_cells(measurement),
+        **_centroid_cells(measurement.centroid_ras_mm),
+    }
+
+
+def lesion_rows(study_id: str, result: LabelResult) -> list[Row]:
+    """Rows of ``lesions.csv``, largest lesion first and numbered from 1."""
+    return [
+        {
+            "study_id": study_id,
+            "label": result.label,
+            "lesion": number,
+            "volume_ml": lesion.volume_ml,
+            "slices": lesion.slices,
+            "max_area_mm2": lesion.max_area_mm2,
+            "touches_border": lesion.touches_border,
+            **_tada_cells(lesion.tada),
+            **_centroid_cells(lesion.centroid_ras_mm),
+        }
+        for number, lesion in enumerate(result.measurement.lesions, start=1)
+    ]
+
+
+def slice_rows(study_id: str, geometry: Geometry, result: LabelResult) -> list[Row]:
+    """Rows of ``slices.csv``: the slices that hold lesion, by their index along the third array axis, from 0."""
+    areas_mm2 = result.measurement.areas_mm2
+    return [
+        {
+            "study_id": study_id,
+            "label": result.label,
+            "slice": int(index),
+            "area_mm2": float(areas_mm2[index]),
+            "thickness_mm": float(geometry.slice_thicknesses_mm[index]),
+        }
+        for index in np.flatnonzero(areas_mm2)
+    ]
+
+
+def _fact_cells(facts: StudyFacts) -> Row:
+    return {
+        "study_id": facts.study_id,
+        "flags": ";".join(facts.flags),
+        "image_sha256": facts.image_sha256,
+        "model": facts.model,
+        "model_version": facts.model_version,
+        "seconds": None if facts.seconds is None else round(facts.seconds, 2),
+    }
+
+
+def _largest_cells(measurement: Measurement) -> Row:
+    largest: Lesion | None = next(iter(measurement.lesions), None)
+    return {
+        "largest_lesion_ml": largest.volume_ml if largest else None,
+        "max_area_mm2": measurement.max_area_mm2 if largest else None,
+        **_tada_cells(largest.tada if largest else None),
+    }
+
+
+def _tada_cells(tada: Tada | None) -> Row:
+    return {
+        "a_mm": tada.a_mm if tada else None,
+        "b_mm": tada.b_mm if tada else None,
+        "c_mm": tada.c_mm if tada else None,
+        "abc2_ml": tada.volume_ml if tada else None,
+    }
+
+
+def _centroid_cells(centroid_ras_mm: tuple[float, float, float] | None) -> Row:
+    columns = ("centroid_r_mm", "centroid_a_mm", "centroid_s_mm")
+    return dict(zip(columns, centroid_ras_mm or (None, None, None), strict=True))
+
+
+def _spacing(length_mm: float) -> str:
+    return format_number(length_mm).removesuffix(".0")
