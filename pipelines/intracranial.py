@@ -58,10 +58,8 @@ def intracranial_space(voxels_hu: NDArray[np.float32], geometry: Geometry) -> In
     spacing_mm = np.delete(geometry.spacing_mm, axis)[::-1]
     size = np.maximum(1, np.ceil(planes.shape[1:] * spacing_mm / np.maximum(spacing_mm, _PIXEL_MM))).astype(int)
     factors = np.array(planes.shape[1:]) / size
-    found = np.argwhere([
-        _enclosed(_share(plane > bone_hu, size) > _BONE_SHARE, _share(plane > air_hu, size) > 0.5, spacing_mm * factors)
-        for plane in planes
-    ])
+    bone, not_air = (np.stack([_share(plane > hu, size) for plane in planes]) for hu in (bone_hu, air_hu))
+    found = np.argwhere(_enclosed(bone > _BONE_SHARE, not_air > 0.5, spacing_mm * factors))
     rows_columns = (found[:, 1:] + 0.5) * factors - 0.5
     indices = np.insert(rows_columns[:, ::-1], axis, found[:, 0] * step, axis=1)
     return IntracranialSpace(geometry.to_ras_mm(indices), found[:, 0] * step)
@@ -87,14 +85,19 @@ def _share(mask: NDArray[np.bool_], size: NDArray[np.int64]) -> NDArray[np.float
     return np.asarray(cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA) / np.float32(255))
 
 
-def _enclosed(
-    bone: NDArray[np.bool_], not_air: NDArray[np.bool_], pixel_mm: NDArray[np.float64]
+def _enclosed(bone: NDArray[np.bool_], not_air: NDArray[np.bool_], pixel_mm: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Soft regions (planes, rows, columns), cut off by bone from the border of their plane."""
+    return np.stack([_enclosed_in_plane(*masks, pixel_mm) for masks in zip(bone, not_air & ~bone, strict=True)])
+
+
+def _enclosed_in_plane(
+    bone: NDArray[np.bool_], soft: NDArray[np.bool_], pixel_mm: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
-    """The soft regions that bone cuts off from the plane's border, each large enough for a section of a brain."""
+    """Of what bone cuts off from the border, that which is soft and large enough for a section of a brain."""
     wall = _bridged(bone, pixel_mm)
     count, regions, boxes, _ = cv2.connectedComponentsWithStats(1 - wall, connectivity=4)
     pixels = boxes[:, cv2.CC_STAT_AREA]
-    soft_pixels = np.bincount(regions.ravel(), weights=(not_air & ~bone).ravel(), minlength=count)
+    soft_pixels = np.bincount(regions.ravel(), weights=soft.ravel(), minlength=count)
     is_kept = (pixels * pixel_mm.prod() >= _SMALLEST_AREA_MM2) & (soft_pixels >= _SMALLEST_SOFT_SHARE * pixels)
     is_kept[0] = False  # the wall
     is_kept[np.concatenate([regions[[0, -1]].ravel(), regions[:, [0, -1]].ravel()])] = False

@@ -20,6 +20,7 @@ from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.volume_checks import check_scalar, check_size, check_spacing_given, volume_shape
 
 _BROKEN = (OSError, EOFError, ValueError, KeyError, zlib.error, HeaderDataError, WrapStructError, ImageFileError)
+_HEADER_CLASSES: tuple[type[nib.Nifti1Header], ...] = (nib.Nifti1Header, nib.Nifti2Header)
 _MAGICS = (b"n+1", b"n+2")
 _DEFLATE_LIMIT = 1032  # no deflate stream grows by more than this
 _OTHER_UNITS = {1: "metres", 3: "micrometres"}
@@ -73,7 +74,7 @@ def _read(stream: io.BufferedIOBase, file_bytes: int) -> tuple[nib.Nifti1Header,
     header = _raw_header(stream.read(nib.Nifti2Header.sizeof_hdr))
     shape = _check_claims(header, file_bytes, isinstance(stream, gzip.GzipFile))
     stream.seek(0)
-    image_class = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
+    image_class: type[nib.Nifti1Image] = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
     file_map = image_class.make_file_map({"image": stream, "header": stream})
     image = image_class.from_file_map(file_map, mmap=False)
     with np.errstate(over="ignore"):  # becomes an infinity, which is counted and reported
@@ -85,7 +86,7 @@ def _read(stream: io.BufferedIOBase, file_bytes: int) -> tuple[nib.Nifti1Header,
 
 def _raw_header(block: bytes) -> nib.Nifti1Header:
     """The header as it stands: nibabel's own reading silently turns a spacing of zero into one."""
-    for header_class, endianness in itertools.product((nib.Nifti1Header, nib.Nifti2Header), ("<", ">")):
+    for header_class, endianness in itertools.product(_HEADER_CLASSES, ("<", ">")):
         size = header_class.sizeof_hdr
         if block[:4] == struct.pack(f"{endianness}i", size) and len(block) >= size:
             header = header_class(block[:size], endianness, check=False)
@@ -121,7 +122,8 @@ def _check_claims(header: nib.Nifti1Header, file_bytes: int, compressed: bool) -
 
 def _dtype(header: nib.Nifti1Header) -> np.dtype[Any]:
     try:
-        return header.get_data_dtype()
+        dtype: np.dtype[Any] = header.get_data_dtype()
+        return dtype
     except (KeyError, HeaderDataError) as error:
         code = int(header["datatype"])
         raise InputError(f"expected a known voxel type, got code {code}; export the image again") from error

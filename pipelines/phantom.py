@@ -18,13 +18,14 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
+from tqdm import tqdm
+
 from sliceweave.pipelines.atomic import remove_partials, write_atomically
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.phantom_grid import PhantomOptions, ScanGrid, scan_grid
 from sliceweave.pipelines.phantom_head import grow_head
 from sliceweave.pipelines.phantom_hematoma import bleed, draw_kinds
 from sliceweave.pipelines.phantom_scan import Patient, scan, true_volume_ml
-from tqdm import tqdm
 
 _FOLDERS = ("images", "labels")
 TASKS = ("hematoma", "head")
@@ -104,10 +105,11 @@ def _mapped(
 
 def _write_case(index: int, directory: Path, seed: int, options: PhantomOptions) -> tuple[str, float]:
     case, name = make_case(seed, index, options), study_id(seed, index)
-    for folder, voxels in zip(_FOLDERS, (case.image_hu, case.label), strict=True):
+    contents = (_nifti_bytes(case.image_hu, case.grid.affine_ras), _nifti_bytes(case.label, case.grid.affine_ras))
+    for folder, content in zip(_FOLDERS, contents, strict=True):
         if options.uneven:
             write_atomically(directory / folder / f"{name}.geometry.json", _sidecar_bytes(case.grid))
-        write_atomically(directory / folder / f"{name}.nii.gz", _nifti_bytes(voxels, case.grid.affine_ras))
+        write_atomically(directory / folder / f"{name}.nii.gz", content)
     return name, case.volume_ml
 
 
@@ -142,9 +144,10 @@ def _is_written(directory: Path, name: str, grid: ScanGrid) -> bool:
 
 def _holds_grid(path: Path, grid: ScanGrid) -> bool:
     """Whether a study file is there and lies on the grid; files are put in place whole, so its header tells."""
-    if not path.is_file():
+    try:
+        image = nib.Nifti1Image.from_filename(path)
+    except (OSError, EOFError, nib.filebasedimages.ImageFileError):
         return False
-    image = nib.load(path)
     return image.shape == grid.shape and np.allclose(image.affine, grid.affine_ras, atol=1e-4)
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import map_coordinates
+
 from sliceweave.pipelines.phantom_lattice import (
     LATTICE_LOW_MM,
     LATTICE_SHAPE,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
+
 from sliceweave.pipelines.phantom_head import Head
 from sliceweave.pipelines.phantom_lattice import LATTICE_STEP_MM, Field, Fields, intersection, lattice_mm, noise, ramp
 
@@ -75,7 +76,8 @@ def _draw_blood(rng: np.random.Generator) -> dict[str, float]:
 
 
 def _voxels(volume_ml: float) -> int:
-    return max(8, round(1000 * volume_ml / LATTICE_STEP_MM**3))
+    count: int = round(1000 * volume_ml / LATTICE_STEP_MM**3)
+    return max(8, count)
 
 
 def _grown(score: Field, inside: Field, volume_ml: float) -> Field:
@@ -97,8 +99,9 @@ def _ball(rng: np.random.Generator, centre_mm: NDArray[np.float64]) -> Field:
 
 
 def _site(rng: np.random.Generator) -> NDArray[np.float64]:
-    centre = np.array(_SITES_MM[rng.integers(len(_SITES_MM))], float) + rng.normal(0, 5, 3)
-    return centre * [rng.choice([-1, 1]), 1, 1]
+    centre: NDArray[np.float64] = np.array(_SITES_MM[rng.integers(len(_SITES_MM))], float) + rng.normal(0, 5, 3)
+    centre[0] *= rng.choice([-1, 1])
+    return centre
 
 
 def _brain_room(fields: Fields, centre_mm: NDArray[np.float64]) -> Field:

@@ -36,12 +36,14 @@ def noise(rng: np.random.Generator, wavelength_mm: float) -> Field:
     white = gaussian_filter(rng.standard_normal(coarse, dtype=np.float32), sigma / stride, mode="wrap")
     fine = torch.nn.functional.interpolate(torch.from_numpy(white)[None, None], LATTICE_SHAPE, mode="trilinear")
     smooth: Field = fine[0, 0].numpy()
-    return (smooth - smooth.mean()) / smooth.std()
+    scaled: Field = (smooth - smooth.mean()) / smooth.std()
+    return scaled
 
 
 def ramp(distance_mm: Field, width_mm: float = 1.0) -> Field:
     """Share (0…1) of a structure in a sample, from its signed distance and the width of its edge."""
-    return np.clip(distance_mm / np.float32(width_mm) + np.float32(0.5), 0, 1)
+    share: Field = np.clip(distance_mm / np.float32(width_mm) + np.float32(0.5), 0, 1)
+    return share
 
 
 def bump(*offsets: Field) -> Field:
@@ -63,7 +65,8 @@ def ellipsoid(offsets: tuple[Field, Field, Field], radii_mm: tuple[float, float,
     """Signed distance (first order) to an ellipsoid, from offsets to its centre."""
     inner = np.sqrt(sum((offset / radius) ** 2 for offset, radius in zip(offsets, radii_mm, strict=True)))
     slope = np.sqrt(sum((offset / radius**2) ** 2 for offset, radius in zip(offsets, radii_mm, strict=True)))
-    return inner * (1 - inner) / np.maximum(slope, 1e-3)
+    distance_mm: Field = inner * (1 - inner) / np.maximum(slope, 1e-3)
+    return distance_mm
 
 
 def tube(axes: tuple[Field, Field, Field], knots: tuple[tuple[float, float, float, float], ...]) -> Field:

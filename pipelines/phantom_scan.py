@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
 from sliceweave.pipelines.phantom_grid import ScanGrid
 from sliceweave.pipelines.phantom_head import Head
 from sliceweave.pipelines.phantom_hematoma import blend_blood, lesion_share
@@ -81,7 +82,9 @@ def _is_scanned(points_ras_mm: NDArray[np.float64], grid: ScanGrid) -> NDArray[n
     centres_mm = grid.slice_origins_ras_mm @ grid.normal_ras
     ends_mm = np.diff(centres_mm)[[0, -1]] if len(centres_mm) > 1 else grid.slice_thickness_mm[[0, 0]]
     heights_mm = points_ras_mm @ grid.normal_ras
-    return (heights_mm >= centres_mm[0] - ends_mm[0] / 2) & (heights_mm < centres_mm[-1] + ends_mm[1] / 2)
+    low_mm, high_mm = centres_mm[0] - ends_mm[0] / 2, centres_mm[-1] + ends_mm[1] / 2
+    scanned: NDArray[np.bool_] = (heights_mm >= low_mm) & (heights_mm < high_mm)
+    return scanned
 
 
 def _draw_scanner(rng: np.random.Generator) -> _Scanner:
@@ -153,13 +156,14 @@ def _layers_mm(session: _Session, k: int, stride: int) -> NDArray[np.float32]:
     count = int(np.clip(round(grid.slice_thickness_mm[k] / _LAYER_MM), 1, 16))
     heights_mm = ((np.arange(count) + 0.5) / count - 0.5) * grid.slice_thickness_mm[k]
     plane = columns[:, None, None] * grid.steps_ras_mm[:, 0] + rows[None, :, None] * grid.steps_ras_mm[:, 1]
-    return (plane + grid.slice_origins_ras_mm[k]).astype(np.float32) + (heights_mm[:, None] * grid.normal_ras).astype(
-        np.float32
-    )[:, None, None]
+    along = (heights_mm[:, None] * grid.normal_ras).astype(np.float32)
+    points_mm: NDArray[np.float32] = (plane + grid.slice_origins_ras_mm[k]).astype(np.float32) + along[:, None, None]
+    return points_mm
 
 
 def _pixel_mm(grid: ScanGrid) -> NDArray[np.float64]:
-    return np.linalg.norm(grid.steps_ras_mm, axis=0)
+    sizes_mm: NDArray[np.float64] = np.linalg.norm(grid.steps_ras_mm, axis=0)
+    return sizes_mm
 
 
 def _with_head_rest(hu: Field, grid: ScanGrid, scanner: _Scanner) -> Field:

@@ -1,6 +1,7 @@
 """CT numbers of a generated head, from samples of its fields."""
 
 import numpy as np
+
 from sliceweave.pipelines.phantom_lattice import Field, Fields, intersection, ramp, union
 
 

@@ -61,7 +61,8 @@ def write_mask(mask: NDArray[Any], scan: Scan, path: Path) -> None:
     """
     if mask.shape != scan.geometry.shape:
         raise ValueError(f"expected a mask of shape {scan.geometry.shape}, got {mask.shape}")
-    image_class = nib.Nifti2Image if isinstance(scan.header, nib.Nifti2Header) else nib.Nifti1Image
+    is_nifti2 = isinstance(scan.header, nib.Nifti2Header)
+    image_class: type[nib.Nifti1Image] = nib.Nifti2Image if is_nifti2 else nib.Nifti1Image
     image = image_class(mask.astype(np.uint8), scan.header.get_best_affine(), scan.header)
     buffer = io.BytesIO()
     if path.suffix == ".gz":
@@ -79,28 +80,28 @@ class StudyReader(ImageReader):
         """Whether each file name ends in a suffix that `read_scan` reads."""
         return all(image_suffix(Path(name)) for name in ensure_tuple(filename))
 
-    def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> Scan:
-        """The scan of one file; MONAI's LoadImage passes it in a tuple.
+    def read(self, data: Sequence[PathLike] | PathLike, **_kwargs: Any) -> tuple[Path, ...]:
+        """The paths only: where a reader fails here, LoadImage goes on to one that takes a truncated file for zeros."""
+        return tuple(Path(name) for name in ensure_tuple(data))
+
+    def get_data(self, img: tuple[Path, ...]) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """The voxels (I, J, K) and the metadata MONAI needs: affine in RAS mm, shape, and that there is no channel.
 
         Raises:
             InputError: see `read_scan`; or several files.
         """
-        names = ensure_tuple(data)
-        if len(names) != 1:
-            raise InputError(f"expected one file per image, got {len(names)}; load each under its own key")
-        return read_scan(Path(names[0]))
-
-    def get_data(self, img: Scan) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """The voxels (I, J, K) and the metadata MONAI needs: affine in RAS mm, shape, and that there is no channel."""
-        affine_ras = np.array(img.geometry.affine_ras)
+        if len(img) != 1:
+            raise InputError(f"expected one file per image, got {len(img)}; load each under its own key")
+        scan = read_scan(img[0])
+        affine_ras = np.array(scan.geometry.affine_ras)
         meta: dict[str, Any] = {
             MetaKeys.AFFINE: affine_ras,
             MetaKeys.ORIGINAL_AFFINE: affine_ras.copy(),
-            MetaKeys.SPATIAL_SHAPE: np.array(img.geometry.shape),
+            MetaKeys.SPATIAL_SHAPE: np.array(scan.geometry.shape),
             MetaKeys.ORIGINAL_CHANNEL_DIM: "no_channel",
             MetaKeys.SPACE: SpaceKeys.RAS,
         }
-        return img.voxels, meta
+        return scan.voxels, meta
 
 
 def _read_volume(image: Path) -> Volume:

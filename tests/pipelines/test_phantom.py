@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.geometry import Geometry
 from sliceweave.pipelines.phantom import PhantomCase, PhantomOptions, make_case, study_id, write_phantoms
@@ -116,40 +117,34 @@ def test_spacing_is_measured_along_the_slice_normal(variant: str) -> None:
 def test_files_have_the_documented_layout(tmp_path: Path) -> None:
     write_phantoms("hematoma", tmp_path, 2, 7, replace(SMALL, uneven=True))
     names = ["phantom-0007-000", "phantom-0007-001"]
-    folders = {
-        f"{folder}/{name}{end}"
-        for folder in ("images", "labels")
-        for name in names
-        for end in (".nii.gz", ".geometry.json")
-    }
-    assert set(files_of(tmp_path)) == folders | {"truth.csv"}
+    files = [f"{folder}/{name}" for folder in ("images", "labels") for name in names]
+    expected = {f"{file}{end}" for file in files for end in (".nii.gz", ".geometry.json")} | {"truth.csv"}
+    assert set(files_of(tmp_path)) == expected
     truth = pd.read_csv(tmp_path / "truth.csv")
     assert list(truth.columns) == ["study_id", "volume_ml"]
     assert list(truth["study_id"]) == names
-    for name, volume in zip(names, truth["volume_ml"], strict=True):
-        case = make_case(7, names.index(name), replace(SMALL, uneven=True))
-        image, label = (nib.load(tmp_path / folder / f"{name}.nii.gz") for folder in ("images", "labels"))
-        assert (image.get_data_dtype(), label.get_data_dtype()) == (np.int16, np.uint8)
-        assert np.array_equal(np.asanyarray(image.dataobj), case.image_hu)
-        assert np.array_equal(np.asanyarray(label.dataobj), case.label)
-        assert np.allclose(image.affine, case.grid.affine_ras, atol=1e-3)
-        assert volume == pytest.approx(case.volume_ml, abs=1e-3)
-        written = Geometry.with_sidecar(image.affine, image.shape, tmp_path / "images" / f"{name}.geometry.json")
-        assert written.slice_origins_ras_mm == pytest.approx(case.grid.slice_origins_ras_mm)
 
 
-def test_the_alias_and_the_number_of_studies_change_nothing_in_a_study(tmp_path: Path) -> None:
+def test_files_hold_the_case(tmp_path: Path) -> None:
+    options = replace(SMALL, uneven=True)
+    write_phantoms("hematoma", tmp_path, 1, 7, options)
+    case, name = make_case(7, 0, options), study_id(7, 0)
+    image, label = (nib.load(tmp_path / folder / f"{name}.nii.gz") for folder in ("images", "labels"))
+    assert (image.get_data_dtype(), label.get_data_dtype()) == (np.int16, np.uint8)
+    assert np.array_equal(np.asanyarray(image.dataobj), case.image_hu)
+    assert np.array_equal(np.asanyarray(label.dataobj), case.label)
+    written = Geometry.with_sidecar(image.affine, image.shape, tmp_path / "images" / f"{name}.geometry.json")
+    assert written.slice_origins_ras_mm == pytest.approx(case.grid.slice_origins_ras_mm)
+    assert written.affine_ras == pytest.approx(case.grid.affine_ras, abs=1e-3)
+    assert pd.read_csv(tmp_path / "truth.csv")["volume_ml"][0] == pytest.approx(case.volume_ml, abs=1e-3)
+
+
+def test_neither_alias_nor_number_of_studies_nor_processes_change_a_study(tmp_path: Path) -> None:
     write_phantoms("hematoma", tmp_path / "one", 1, 0, SMALL)
-    write_phantoms("head", tmp_path / "two", 2, 0, SMALL)
-    one, two = files_of(tmp_path / "one"), files_of(tmp_path / "two")
-    assert len(two) == 5
-    assert all(two[name] == content for name, content in one.items() if name != "truth.csv")
-
-
-def test_several_processes_write_what_one_writes(tmp_path: Path) -> None:
-    write_phantoms("hematoma", tmp_path / "one", 4, 0, SMALL, workers=1)
-    write_phantoms("hematoma", tmp_path / "two", 4, 0, SMALL, workers=2)
-    assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
+    write_phantoms("head", tmp_path / "four", 4, 0, SMALL, workers=2)
+    one, four = files_of(tmp_path / "one"), files_of(tmp_path / "four")
+    assert len(four) == 9
+    assert all(four[name] == content for name, content in one.items() if name != "truth.csv")
 
 
 def test_a_second_run_writes_only_what_is_missing(tmp_path: Path) -> None:

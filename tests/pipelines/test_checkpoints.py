@@ -1,0 +1,106 @@
+from pathlib import Path
+
+import pytest
+import torch
+from ignite.engine import Events
+from monai.engines import SupervisedEvaluator, SupervisedTrainer
+from torch import nn
+
+from sliceweave.networks import SelfAttentionUNet
+from sliceweave.pipelines.checkpoints import BestWeights, TrainingState, fingerprint, load_weights, save_atomically
+from sliceweave.pipelines.errors import InputError
+
+WIDTHS = (4, 8)
+
+
+def test_weights_come_back(tmp_path: Path) -> None:
+    saved = SelfAttentionUNet(2, 1, 1, WIDTHS)
+    save_atomically(saved.state_dict(), tmp_path / "deep/er/model.pt")
+    loaded = load_weights(SelfAttentionUNet(2, 1, 1, WIDTHS), str(tmp_path / "deep/er/model.pt"))
+    assert all(torch.equal(a, b) for a, b in zip(saved.state_dict().values(), loaded.state_dict().values(), strict=True))
+    assert [path.name for path in (tmp_path / "deep/er").iterdir()] == ["model.pt"]
+
+
+def complaint(path: Path) -> str:
+    with pytest.raises(InputError) as caught:
+        load_weights(SelfAttentionUNet(2, 1, 1, WIDTHS), str(path))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_missing_weights_are_one_clear_line(tmp_path: Path) -> None:
+    assert complaint(tmp_path / "none.pt").endswith("none.pt: no weights there: train them, or name a file with --checkpoint")
+
+
+def test_weights_of_another_shape_are_one_clear_line(tmp_path: Path) -> None:
+    save_atomically(SelfAttentionUNet(2, 3, 1, WIDTHS).state_dict(), tmp_path / "slab3.pt")
+    assert "not the weights of this SelfAttentionUNet (widths, slab?)" in complaint(tmp_path / "slab3.pt")
+    assert "size mismatch" in complaint(tmp_path / "slab3.pt")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04broken"])
+def test_damaged_weights_are_one_clear_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "bad.pt").write_bytes(content)
+    assert "not the weights of this SelfAttentionUNet" in complaint(tmp_path / "bad.pt")
+
+
+def test_pickled_code_is_not_run(tmp_path: Path) -> None:
+    torch.save({"u": Path("anything that is no tensor")}, tmp_path / "evil.pt")
+    assert "not the weights" in complaint(tmp_path / "evil.pt")
+
+
+def test_the_fingerprint_tells_weights_apart(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(name.encode())
+    assert fingerprint(str(tmp_path / "a")) != fingerprint(str(tmp_path / "b"))
+    assert len(fingerprint(str(tmp_path / "a"))) == 8
+    assert fingerprint(str(tmp_path / "c")) == "none"
+
+
+def validator_with(scores: list[float], network: nn.Module, path: Path) -> SupervisedEvaluator:
+    """An evaluation engine whose key metric takes the given values, one a run."""
+    engine = SupervisedEvaluator(torch.device("cpu"), [None], network, iteration_update=lambda *_: None)
+
+    @engine.on(Events.EPOCH_COMPLETED)
+    def note(engine: SupervisedEvaluator) -> None:
+        score = scores[engine.state.epoch - 1]
+        if score > engine.state.best_metric:
+            engine.state.best_metric, engine.state.best_metric_epoch = score, engine.state.epoch
+
+    BestWeights(network, str(path)).attach(engine)
+    return engine
+
+
+def trainer_with(network: nn.Module, path: Path, scores: list[float], resume: bool = False) -> SupervisedTrainer:
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
+    validator = validator_with(scores, network, path / "model.pt")
+    state = TrainingState(str(path / "last.pt"), {"network": network, "optimizer": optimizer}, validator, resume)
+    batch = {"image": torch.ones(1, 2), "label": torch.zeros(1, 1)}
+    trainer = SupervisedTrainer(
+        torch.device("cpu"), len(scores), [batch], network, optimizer, nn.MSELoss(), train_handlers=[state]
+    )
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda engine: validator.run(engine.state.epoch))
+    return trainer
+
+
+def test_the_best_weights_are_kept_not_the_last(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = nn.Linear(2, 1)
+    trainer_with(network, tmp_path, [0.5, 0.9, 0.1]).run()
+    best = torch.load(tmp_path / "model.pt", weights_only=True)
+    assert not torch.equal(best["weight"], network.weight)
+
+
+def test_a_resumed_training_continues_as_if_never_stopped(tmp_path: Path) -> None:
+    networks = []
+    for name, stages in (("whole", [4]), ("parts", [2, 4])):
+        torch.manual_seed(0)
+        (tmp_path / name).mkdir()
+        for epochs in stages:
+            network = nn.Linear(2, 1)
+            trainer_with(network, tmp_path / name, [0.9, 0.5, 0.6, 0.7][:epochs], resume=True).run()
+            torch.manual_seed(1)  # a new process starts from other weights
+        networks.append(network)
+    assert torch.equal(networks[0].weight, networks[1].weight)
+    best = [torch.load(tmp_path / name / "model.pt", weights_only=True)["weight"] for name in ("whole", "parts")]
+    assert torch.equal(*best)  # the first epoch's, though the second run never saw a score above 0.7

@@ -1,0 +1,53 @@
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+
+def sliceweave(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    code = "from sliceweave.pipelines.cli import main; main()"
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=cwd, timeout=120)
+
+
+def test_the_bundle_command_prints_a_folder_from_any_directory(tmp_path: Path) -> None:
+    done = sliceweave("bundle", "hematoma", cwd=tmp_path)
+    assert done.returncode == 0
+    assert (Path(done.stdout.strip()) / "configs/inference.yaml").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["bundle", "spleen"], "no bundle is called 'spleen': choose from"),
+        (["phantom", "spleen", "out"], "spleen"),
+        (["phantom", "hematoma", "file/out"], "file"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_1(arguments: list[str], words: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    done = sliceweave(*arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["phantom", "hematoma"], ["phantom", "hematoma", "d", "--studies", "0"]])
+def test_wrong_usage_is_not_status_0(arguments: list[str], tmp_path: Path) -> None:
+    done = sliceweave(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_help_is_light_and_the_version_is_the_packages(tmp_path: Path) -> None:
+    code = "import sys; from sliceweave.pipelines.cli import app; print({'torch', 'monai', 'pandas'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout.strip() == "set()"
+    assert sliceweave("--version", cwd=tmp_path).stdout.strip() == f"sliceweave {version('sliceweave')}"
+
+
+def test_render_check_finds_nothing_to_do_in_a_clean_checkout(tmp_path: Path) -> None:
+    done = sliceweave("render", "--check", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "")

@@ -1,0 +1,120 @@
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.transforms import Compose, LoadImaged, RandFlipd
+
+from sliceweave.pipelines.datasets import SlabDataset, StudyDataset, datalist, reason_of, split
+from sliceweave.pipelines.errors import InputError
+from sliceweave.pipelines.reading import StudyReader
+
+LOAD = Compose([LoadImaged(["image", "label"], reader=StudyReader, ensure_channel_first=True)])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Five studies of 8×9×6 whose voxels hold 100·study + slice, with a label on slices 2 and 3, and one without label."""
+    for study in range(6):
+        image = np.broadcast_to(100 * study + np.arange(6), (8, 9, 6)).astype(np.int16)
+        label = np.zeros((8, 9, 6), np.uint8)
+        label[2:5, 3:6, 2:4] = 1
+        for kind, voxels in (("images", image), ("labels", label)):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            if study < 5 or kind == "images":
+                nib.save(nib.Nifti1Image(voxels, np.diag([0.5, 0.6, 5, 1])), tmp_path / kind / f"s{study}.nii.gz")
+    return tmp_path
+
+
+def test_the_datalist_has_a_label_where_there_is_one(folder: Path) -> None:
+    cases = datalist(str(folder))
+    assert [case["study_id"] for case in cases] == [f"s{i}" for i in range(6)]
+    assert [case["study_id"] for case in cases if "label" in case] == [f"s{i}" for i in range(5)]
+    assert len(datalist(str(folder), labelled=True)) == 5
+
+
+def test_no_folder_given_is_one_clear_line() -> None:
+    with pytest.raises(InputError, match="pass --dataset_dir"):
+        datalist(None)
+
+
+def test_training_without_any_label_is_one_clear_line(folder: Path) -> None:
+    (folder / "images").rename(folder / "scans")
+    with pytest.raises(InputError, match="none of 6 studies has a label"):
+        datalist(str(folder / "scans"), labelled=True)
+
+
+def test_the_split_is_seeded_disjoint_and_complete(folder: Path) -> None:
+    parts = split(str(folder), 0.3, seed=1)
+    ids = {part: [case["study_id"] for case in cases] for part, cases in parts.items()}
+    assert len(ids["validation"]) == 2
+    assert sorted(ids["train"] + ids["validation"]) == [f"s{i}" for i in range(5)]
+    assert parts == split(str(folder), 0.3, seed=1)
+    assert len({tuple(c["study_id"] for c in split(str(folder), 0.3, seed)["validation"]) for seed in range(20)}) > 1
+
+
+def test_a_split_that_leaves_nothing_to_train_on_is_refused(folder: Path) -> None:
+    with pytest.raises(InputError, match="too few"):
+        split(str(folder), 0.9, seed=0)
+    assert split(str(folder), 1.0, seed=0)["train"] == []
+
+
+def test_a_study_that_cannot_be_read_gives_its_reason_and_the_others_go_on(folder: Path) -> None:
+    path = folder / "images/s1.nii.gz"
+    path.write_bytes(path.read_bytes()[:-20])
+    chain = Compose([LoadImaged("image", reader=StudyReader)])
+    items = list(StudyDataset(datalist(str(folder)), chain))
+    assert [i for i, item in enumerate(items) if "reason" in item] == [1]
+    assert items[1]["study_id"] == "s1"
+    assert items[1]["reason"].startswith("s1.nii.gz: ")
+
+
+def test_a_reason_is_one_line_and_names_the_root_cause() -> None:
+    try:
+        try:
+            raise MemoryError("cannot\nallocate")
+        except MemoryError as error:
+            raise RuntimeError("applying transform") from error
+    except RuntimeError as error:
+        assert reason_of(error) == "MemoryError: cannot allocate"
+
+
+def slabs(folder: Path, **options: object) -> SlabDataset:
+    return SlabDataset(datalist(str(folder), labelled=True), LOAD, **options)
+
+
+@pytest.mark.parametrize(("share", "samples"), [(0, 10), (0.5, 15), (1.0, 20), (9.0, 30)])
+def test_every_marked_slice_is_a_sample_and_a_share_of_the_empty_ones(folder: Path, share: float, samples: int) -> None:
+    dataset = slabs(folder, empty_share=share)
+    assert len(dataset) == samples
+    assert sum(bool(dataset[i]["label"].any()) for i in range(samples)) == 10
+    places = {(int(d["image"][0, 0, 0])) for d in (dataset[i] for i in range(samples))}
+    assert len(places) == samples  # none twice
+
+
+def test_a_sample_is_a_slab_and_the_label_of_its_middle_slice(folder: Path) -> None:
+    sample = slabs(folder, slab=3, empty_share=0)[1]
+    assert sample["image"].shape == (3, 8, 9)
+    assert sample["image"][:, 0, 0].tolist() == [2, 3, 4]
+    assert sample["label"].shape == (1, 8, 9)
+    assert sample["label"].sum() == 9
+
+
+def test_slabs_run_along_any_axis(folder: Path) -> None:
+    dataset = slabs(folder, slab=1, axis=0, empty_share=0)
+    assert len(dataset) == 5 * 3
+    assert dataset[0]["image"].shape == (1, 9, 6)
+
+
+def test_empty_slices_are_drawn_by_the_seed(folder: Path) -> None:
+    assert slabs(folder, seed=1).samples == slabs(folder, seed=1).samples
+    assert slabs(folder, seed=1).samples != slabs(folder, seed=2).samples
+
+
+def test_augmentation_is_drawn_anew_and_turns_image_and_label_together(folder: Path) -> None:
+    flips = RandFlipd(["image", "label"], prob=0.5, spatial_axis=0)
+    flips.set_random_state(0)
+    dataset = slabs(folder, augmentation=flips, empty_share=0)
+    seen = {(torch.nonzero(dataset[0]["label"])[0][1]).item() for _ in range(20)}
+    assert seen == {2, 3}

@@ -1,0 +1,32 @@
+import subprocess
+import sys
+
+from sliceweave.pipelines.errors import InputError, input_error_in
+
+RUN = "from sliceweave.pipelines.errors import InputError, speak_plainly; speak_plainly()\n"
+
+
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", RUN + code], capture_output=True, text=True)
+
+
+def test_an_input_error_among_the_causes_is_found() -> None:
+    inner = InputError("no")
+    outer = RuntimeError("wrapped")
+    outer.__cause__ = ValueError("again")
+    outer.__cause__.__cause__ = inner
+    assert input_error_in(outer) is inner
+    assert input_error_in(RuntimeError("other")) is None
+
+
+def test_an_input_error_ends_the_process_with_its_line_alone() -> None:
+    done = run("try:\n    raise InputError('a.nii: expected 3-D')\nexcept ValueError as e:\n    raise RuntimeError('x') from e")
+    assert done.returncode == 1
+    assert done.stderr == "error: a.nii: expected 3-D\n"
+
+
+def test_any_other_error_keeps_its_traceback() -> None:
+    done = run("1 / 0")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "ZeroDivisionError" in done.stderr

@@ -1,0 +1,254 @@
+"""The whole inference bundle on good and bad studies, as a user runs it."""
+
+import csv
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+from monai.bundle import ConfigWorkflow
+
+from sliceweave.pipelines.bundles import bundle_root
+from sliceweave.pipelines.geometry import Geometry
+from sliceweave.pipelines.inference import certainty_flags
+from sliceweave.pipelines.phantom import PhantomOptions, write_phantoms
+from sliceweave.pipelines.rows import VOLUME_COLUMNS
+from sliceweave.pipelines.studies import file_stem
+from sliceweave.pipelines.tables import read_table
+from sliceweave.pipelines.volumetry import volume_ml
+
+ODD_IDS = ['a,b"c"', "Zoë-研究", "=1+1", "../up", "007"]
+BUNDLE = bundle_root("hematoma")
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three small studies that bleed."""
+    folder = tmp_path_factory.mktemp("phantoms")
+    write_phantoms("hematoma", folder, 3, 11, PhantomOptions(size=96, slices=8, spacing_mm=(2.4, 2.4, 20.0)), workers=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def good(phantoms: Path) -> Path:
+    return sorted((phantoms / "images").glob("*.nii.gz"))[0]
+
+
+def save(voxels: np.ndarray, path: Path, edit: Callable[[nib.Nifti1Header], None] = lambda _: None) -> Path:
+    image = nib.Nifti1Image(voxels, np.diag([2.4, 2.4, 20, 1]))
+    edit(image.header)
+    nib.save(image, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def bad(good: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, str]]:
+    """Path of each kind of unusable study, and a word its reason has to contain."""
+    folder = tmp_path_factory.mktemp("bad")
+    voxels = np.asarray(nib.load(good).dataobj)
+    with_nan = voxels.astype(np.float32)
+    with_nan[1, 2, 3] = np.nan
+    (folder / "cut.nii.gz").write_bytes(good.read_bytes()[: good.stat().st_size // 2])
+    (folder / "text.nii.gz").write_text("this is no image\n")
+
+    def no_spacing(header: nib.Nifti1Header) -> None:
+        header["pixdim"][1:4] = 0
+
+    return {
+        "truncated": (folder / "cut.nii.gz", "cut.nii.gz"),
+        "text": (folder / "text.nii.gz", "text.nii.gz"),
+        "nan": (save(with_nan, folder / "nan.nii.gz"), "1 "),
+        "two volumes": (save(np.stack([voxels, voxels], -1), folder / "4d.nii.gz"), "2"),
+        "zero spacing": (save(voxels, folder / "flat.nii.gz", no_spacing), "spacing"),
+        "missing": (folder / "nowhere.nii.gz", "nowhere.nii.gz"),
+    }
+
+
+def table_of(path: Path, rows: list[tuple[str, Path, Path | str]]) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("study_id", "image", "label"), *rows])
+    return path
+
+
+@pytest.fixture(scope="module")
+def outcome(
+    good: Path, bad: dict[str, tuple[Path, str]], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, pd.DataFrame]:
+    """Output folder and volumes table of one run over good studies with odd ids, odd geometries and every bad kind."""
+    folder = tmp_path_factory.mktemp("outcome")
+    voxels = np.asarray(nib.load(good).dataobj)
+    single = save(voxels[:, :, 4:5], folder / "single.nii.gz")
+    one_volume = save(voxels[..., None], folder / "4d1.nii.gz")
+    label = good.parents[1] / "labels" / good.name
+    rows = [(name, good, label) for name in ODD_IDS] + [(name, path, "") for name, (path, _) in bad.items()]
+    rows += [("single slice", single, ""), ("one volume in 4-D", one_volume, "")]
+    source = table_of(folder / "studies.csv", rows)
+    flow = ConfigWorkflow(
+        config_file=str(BUNDLE / "configs/inference.yaml"),
+        workflow_type="infer",
+        bundle_root=str(BUNDLE),
+        dataset_dir=str(source),
+        output_dir=str(folder / "out"),
+    )
+    flow.initialize()
+    flow.run()
+    return folder / "out", read_table(folder / "out/volumes.csv").set_index("study_id")
+
+
+def test_every_study_has_its_row_in_the_given_order(outcome: tuple[Path, pd.DataFrame], bad: dict) -> None:
+    _, table = outcome
+    assert [*table.index] == [*ODD_IDS, *bad, "single slice", "one volume in 4-D"]
+    assert tuple(table.reset_index().columns) == VOLUME_COLUMNS
+
+
+@pytest.mark.parametrize("kind", ["truncated", "text", "nan", "two volumes", "zero spacing", "missing"])
+def test_a_bad_study_is_a_row_with_a_reason(outcome: tuple[Path, pd.DataFrame], bad: dict, kind: str) -> None:
+    row = outcome[1].loc[kind]
+    assert row["status"] == "failed"
+    assert row["label"] == ""
+    assert pd.isna(row["volume_ml"])
+    assert bad[kind][1] in row["reason"]
+    assert not (outcome[0] / f"{kind}_mask.nii.gz").exists()
+
+
+@pytest.mark.parametrize("study_id", [*ODD_IDS, "single slice", "one volume in 4-D"])
+def test_a_good_study_has_mask_picture_and_the_masks_volume(
+    outcome: tuple[Path, pd.DataFrame], study_id: str, good: Path
+) -> None:
+    folder, table = outcome
+    row = table.loc[study_id]
+    assert (row["status"], row["label"], row["model"]) == ("ok", "hematoma", "hematoma")
+    mask = nib.load(folder / f"{file_stem(study_id)}_mask.nii.gz")
+    assert mask.get_data_dtype() == np.uint8
+    assert (folder / f"{file_stem(study_id)}.png").stat().st_size > 1000
+    expected = volume_ml(np.asarray(mask.dataobj) > 0, Geometry(mask.affine, mask.shape))
+    assert float(row["volume_ml"]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_mask_lies_on_the_scans_own_grid(outcome: tuple[Path, pd.DataFrame], good: Path) -> None:
+    scan, mask = nib.load(good), nib.load(outcome[0] / "007_mask.nii.gz")
+    np.testing.assert_array_equal(mask.affine, scan.affine)
+    assert mask.shape == scan.shape
+    assert [int(mask.header[code]) for code in ("qform_code", "sform_code")] == [
+        int(scan.header[code]) for code in ("qform_code", "sform_code")
+    ]
+
+
+def test_the_reference_volume_is_that_of_the_label(outcome: tuple[Path, pd.DataFrame], good: Path) -> None:
+    label = nib.load(good.parents[1] / "labels" / good.name)
+    expected = np.asarray(label.dataobj).sum() * abs(np.linalg.det(label.affine[:3, :3])) / 1000
+    assert float(outcome[1].loc["007", "reference_volume_ml"]) == pytest.approx(expected, rel=1e-5)
+    assert pd.isna(outcome[1].loc["single slice", "reference_volume_ml"])
+
+
+def test_nothing_is_written_outside_the_output_folder(outcome: tuple[Path, pd.DataFrame]) -> None:
+    assert not [path for path in outcome[0].parent.glob("*up*")]
+
+
+def command(dataset_dir: Path | str, output_dir: Path, *options: str) -> list[str]:
+    config = str(BUNDLE / "configs/inference.yaml")
+    run = [sys.executable, "-m", "monai.bundle", "run", "--bundle_root", str(BUNDLE), "--config_file", config]
+    return [*run, "--dataset_dir", str(dataset_dir), "--output_dir", str(output_dir), *options]
+
+
+def run(dataset_dir: Path | str, output_dir: Path, *options: str, **how: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(dataset_dir, output_dir, *options), capture_output=True, text=True, timeout=300, cwd=output_dir.parent, **how
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "output", "words"),
+    [
+        ("nowhere", "out", "'nowhere' does not exist"),
+        ("empty", "out", "'empty' holds no study"),
+        ("{phantoms}", "file/out", "cannot use file/out as output folder"),
+    ],
+)
+def test_a_run_that_cannot_start_ends_with_one_clear_line(
+    source: str, output: str, words: str, phantoms: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("in the way")
+    done = subprocess.run(
+        command(source.format(phantoms=phantoms), Path(output)), capture_output=True, text=True, cwd=tmp_path, timeout=300
+    )
+    assert done.returncode == 1
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert words in errors[0]
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_strict_makes_a_failed_study_status_1_and_the_last_line_counts_it(
+    bad: dict, good: Path, tmp_path: Path
+) -> None:
+    source = table_of(tmp_path / "s.csv", [("good", good, ""), ("bad", bad["truncated"][0], "")])
+    done = run(source, tmp_path / "out", "--strict", "True")
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1].endswith("2 studies in " + str(tmp_path / "out/volumes.csv") + ", 1 failed")
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_full_disk_is_one_clear_line_and_the_rows_so_far_stay(phantoms: Path, tmp_path: Path) -> None:
+    def small_files() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))  # tables and masks fit, a picture does not
+
+    done = run(phantoms, tmp_path / "out", preexec_fn=small_files)
+    assert done.returncode == 1
+    assert [line for line in done.stderr.splitlines() if "cannot write" in line and "--resume True" in line]
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "out").glob(".*"))
+    assert len(read_table(tmp_path / "out/volumes.csv")) == 0
+
+    again = run(phantoms, tmp_path / "out", "--resume", "True")
+    assert again.returncode == 0
+    assert len(read_table(tmp_path / "out/volumes.csv")) == 3
+
+
+def test_a_killed_run_keeps_its_rows_and_resume_does_only_the_rest(phantoms: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with subprocess.Popen(command(phantoms, out), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as p:
+        while p.poll() is None and not list(out.glob("*.png")):
+            time.sleep(0.01)
+        os.kill(p.pid, signal.SIGKILL)
+    before = read_table(out / "volumes.csv")
+    assert len(before) < 3
+    finished = {name: (out / f"{name}_mask.nii.gz").stat().st_mtime_ns for name in before["study_id"]}
+
+    done = run(phantoms, out, "--resume", "True")
+    assert done.returncode == 0
+    assert f"3 studies, {len(before)} of them finished earlier" in done.stdout
+    after = read_table(out / "volumes.csv")
+    assert sorted(after["study_id"]) == sorted(path.name[:-7] for path in (phantoms / "images").iterdir())
+    assert {name: (out / f"{name}_mask.nii.gz").stat().st_mtime_ns for name in finished} == finished
+    for table in ("lesions.csv", "slices.csv"):
+        rows = read_table(out / table)
+        assert not rows.duplicated().any()
+
+    (out / f"{after['study_id'][1]}.png").unlink()
+    assert "3 studies, 2 of them finished earlier" in run(phantoms, out, "--resume", "True").stdout
+
+
+def test_high_uncertainty_is_a_lot_of_lesion_that_might_be_none() -> None:
+    geometry = Geometry(np.diag([1.0, 1.0, 5.0, 1.0]), (20, 20, 10))
+    sure = np.zeros((1, 20, 20, 10), np.float32)
+    sure[:, 5:15, 5:15] = 0.9
+    unsure = sure.copy()
+    unsure[:, 5:15, 5:13] = 0.6
+    tiny = np.zeros_like(sure)
+    tiny[:, 5:7, 5:7, 3] = 0.5
+    assert certainty_flags(sure, geometry) == ()
+    assert certainty_flags(unsure, geometry) == ("high_uncertainty",)
+    assert certainty_flags(tiny, geometry) == ()
+    assert certainty_flags(np.zeros_like(sure), geometry) == ()
+

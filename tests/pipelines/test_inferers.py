@@ -1,0 +1,107 @@
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import torch
+from monai.data import MetaTensor
+from monai.inferers import SimpleInferer
+
+from sliceweave.networks import SelfAttentionUNet
+from sliceweave.pipelines.inferers import MixedPrecision, SlabInferer
+from sliceweave.transforms import gather_slab
+
+
+def network(slab: int = 3, classes: int = 2) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return SelfAttentionUNet(2, slab, classes, widths=(4, 8, 12, 16)).eval()
+
+
+def slice_by_slice(volume: torch.Tensor, net: torch.nn.Module, slab: int, axis: int) -> torch.Tensor:
+    count = volume.shape[axis + 2]
+    return torch.stack([net(gather_slab(volume[0], i, slab, axis)[None]) for i in range(count)], dim=axis + 2)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("slab", [1, 3, 5])
+@torch.no_grad()
+def test_one_slice_a_batch_equals_the_loop_bit_for_bit(axis: int, slab: int) -> None:
+    volume, net = torch.rand(1, 1, 19, 23, 21), network(slab)
+    assert torch.equal(SlabInferer(slab, axis)(volume, net), slice_by_slice(volume, net, slab, axis))
+
+
+@pytest.mark.parametrize("batch", [2, 4, 7, 100])
+@torch.no_grad()
+def test_any_batch_gives_the_same_mask_and_probabilities(batch: int) -> None:
+    volume, net = torch.rand(1, 1, 19, 23, 21), network()
+    one, many = (SlabInferer(3, 2, b)(volume, net).sigmoid() for b in (1, batch))
+    torch.testing.assert_close(many, one, rtol=0, atol=1e-5)
+    assert torch.equal(many > 0.5, one > 0.5)
+
+
+@torch.no_grad()
+def test_volumes_of_a_batch_do_not_mix() -> None:
+    volumes, net = torch.rand(2, 1, 19, 23, 5), network()
+    apart = torch.cat([SlabInferer(3)(volume[None], net) for volume in volumes])
+    assert torch.equal(SlabInferer(3)(volumes, net), apart)
+
+
+@torch.no_grad()
+def test_a_study_of_one_slice_is_a_study() -> None:
+    assert SlabInferer(3)(torch.rand(1, 1, 19, 23, 1), network()).shape == (1, 2, 19, 23, 1)
+
+
+@torch.no_grad()
+def test_metadata_are_kept() -> None:
+    image = MetaTensor(torch.rand(1, 1, 8, 9, 4), affine=torch.diag(torch.tensor([0.5, 0.6, 5, 1])))
+    logits = SlabInferer(3)(image, network())
+    assert isinstance(logits, MetaTensor)
+    assert torch.equal(logits.affine, image.affine)
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float64])
+@torch.no_grad()
+def test_logits_have_the_networks_own_precision(kind: torch.dtype) -> None:
+    assert SlabInferer(3)(torch.rand(1, 1, 8, 9, 4, dtype=kind), network().to(kind)).dtype == kind
+
+
+@torch.no_grad()
+def test_mixed_precision_is_close_and_comes_back_as_float32() -> None:
+    volume, net = torch.rand(1, 1, 19, 23, 5), network()
+    exact = MixedPrecision(SlabInferer(3), enabled=False)(volume, net)
+    mixed = MixedPrecision(SlabInferer(3))(volume, net)
+    assert torch.equal(exact, SlabInferer(3)(volume, net))
+    assert mixed.dtype == torch.float32
+    assert not torch.equal(mixed, exact)
+    torch.testing.assert_close(mixed.sigmoid(), exact.sigmoid(), rtol=0, atol=0.05)
+
+
+def test_mixed_precision_trains() -> None:
+    net = network(1, 1).train()
+    MixedPrecision(SimpleInferer())(torch.rand(2, 1, 16, 16), net).mean().backward()
+    assert all(p.grad is not None for p in net.parameters())
+
+
+MEMORY = """
+    import resource, sys, torch
+    from sliceweave.pipelines.inferers import SlabInferer
+
+    classes, slab, shape = int(sys.argv[1]), 5, (1, 1, 384, 384, 200)
+    weight = torch.rand(classes, slab, 1, 1)
+    network = lambda x: torch.nn.functional.conv2d(x, weight)
+    peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    volume = torch.rand(shape)
+    with torch.inference_mode():
+        network(torch.rand(1, slab, 384, 384))
+        before = peak()
+        logits = SlabInferer(slab)(volume, network)
+        assert logits.shape == (1, classes, *shape[2:])
+    print((peak() - before) / (volume.numel() * 4))
+"""
+
+
+def test_memory_is_the_result_and_less_than_a_third_of_the_volume() -> None:
+    classes = 2
+    run = [sys.executable, "-c", textwrap.dedent(MEMORY), str(classes)]
+    volumes = float(subprocess.run(run, capture_output=True, text=True, check=True).stdout)
+    assert classes <= volumes < classes + 0.3

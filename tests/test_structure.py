@@ -1,0 +1,72 @@
+"""The layout's rules: who may import whom, flat packages, bundles without code."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MAY_IMPORT = {
+    "networks": {"networks"},
+    "transforms": {"transforms"},
+    "pipelines": {"pipelines", "transforms", "networks", "bundles"},  # bundles: only to find its folder
+    "bundles": set(),
+}
+PAPERS = {"self_attention_unet"}
+
+
+def imported(path: Path) -> set[str]:
+    """Dotted names of all modules a file imports, wherever in the file."""
+    nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return plain | {node.module or "." for node in nodes if isinstance(node, ast.ImportFrom)}
+
+
+def modules(package: str) -> list[Path]:
+    return sorted((ROOT / package).glob("*.py"))
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_packages_import_only_in_the_allowed_direction(package: str) -> None:
+    allowed = MAY_IMPORT[package]
+    wrong = {
+        (path.name, name)
+        for path in modules(package)
+        for name in imported(path)
+        if name.split(".")[0] == "sliceweave" and name.split(".")[1] not in allowed
+    }
+    assert modules(package)
+    assert wrong == set()
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_imports_are_absolute(package: str) -> None:
+    nodes = [n for path in modules(package) for n in ast.walk(ast.parse(path.read_text("utf-8")))]
+    assert [n.module for n in nodes if isinstance(n, ast.ImportFrom) and n.level > 0] == []
+
+
+def test_networks_are_mathematics_only() -> None:
+    top_level = {name.split(".")[0] for path in modules("networks") for name in imported(path)}
+    assert top_level <= {"torch", "monai", "sliceweave", "math", "collections"}
+    from_monai = {name for path in modules("networks") for name in imported(path) if name.startswith("monai")}
+    assert all(name.startswith("monai.networks") for name in from_monai)
+
+
+def test_papers_never_import_each_other() -> None:
+    for path in modules("networks"):
+        others = {f"sliceweave.networks.{paper}" for paper in PAPERS - {path.stem}}
+        assert path.name == "__init__.py" or not imported(path) & others
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_packages_are_flat_and_typed(package: str) -> None:
+    assert (ROOT / package / "py.typed").is_file()
+    assert [p for p in (ROOT / package).glob("*/**/*.py") if "__pycache__" not in p.parts] == []
+
+
+def test_bundles_hold_no_code() -> None:
+    assert [path.name for path in (ROOT / "bundles").rglob("*.py")] == ["__init__.py"]
+
+
+def test_tests_are_no_package() -> None:
+    assert list((ROOT / "tests").rglob("__init__.py")) == []
