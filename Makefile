@@ -44,7 +44,7 @@ weights: .venv/installed  ## trains the shipped hematoma weights from nothing bu
 	$(RUN) --bundle_root $(BUNDLE) --config_file $(BUNDLE)/configs/train.yaml \
 		--dataset_dir weights/studies --output_dir weights/training --resume True --bf16 True \
 		--widths "[16,32,64,128]" --plane_size "[256,256]" \
-		--epochs 15 --batch_size 8 --learning_rate 0.0005 --lr_decay 0.85
+		--epochs 15 --batch_size 4 --learning_rate 0.002 --lr_decay 0.8
 	cp weights/training/model.pt $(BUNDLE)/models/model.pt
 
 scores: .venv/installed  ## the shipped weights on unseen generated studies

@@ -1,7 +1,7 @@
 """Measured against true volumes of generated studies: python benchmarks/phantom_scores.py STUDIES RESULTS
 
-STUDIES is what `sliceweave phantom` wrote, RESULTS what the inference bundle made of it. Prints one line per study and the
-means; exit status 1 if a study has no measurement.
+STUDIES is what `sliceweave phantom` wrote, RESULTS what the inference bundle made of it. Prints one line per study and
+the means; exit status 1 if a study has no measurement.
 """
 
 import argparse
@@ -27,11 +27,15 @@ def dice(label: Path, mask: Path) -> float:
 
 def score_table(studies: Path, results: Path) -> pd.DataFrame:
     truth = pd.read_csv(studies / "truth.csv").set_index("study_id")["volume_ml"].rename("true_ml")
-    measured = read_table(results / "volumes.csv").set_index("study_id")["volume_ml"].astype(float).rename("measured_ml")
+    measured = (
+        read_table(results / "volumes.csv").set_index("study_id")["volume_ml"].astype(float).rename("measured_ml")
+    )
     table = pd.concat([truth, measured], axis=1).loc[truth.index]
     table["error_ml"] = table["measured_ml"] - table["true_ml"]
     table["dice"] = [
-        dice(studies / "labels" / f"{name}.nii.gz", results / f"{name}_mask.nii.gz") if measured_ml == measured_ml else np.nan
+        dice(studies / "labels" / f"{name}.nii.gz", results / f"{name}_mask.nii.gz")
+        if measured_ml == measured_ml
+        else np.nan
         for name, measured_ml in table["measured_ml"].items()
     ]
     return table

@@ -65,8 +65,8 @@ def position_encoding(x: torch.Tensor) -> torch.Tensor:
 class SelfAttention(nn.Module):
     """Every pixel gathers from all others: `(B, C, *S)` → `(B, C, *S)`, exact, memory linear in the pixel count.
 
-    The position encoding is added to the map X; Q, K, V = X·W_q, X·W_k, X·W_v; Y = softmax(QKᵀ/√d_k)·V; the result is X + Y.
-    The number of heads is the largest divisor of C up to 8.
+    The position encoding is added to the map X; Q, K, V = X·W_q, X·W_k, X·W_v; Y = softmax(QKᵀ/√d_k)·V; the result is
+    X + Y. The number of heads is the largest divisor of C up to 8.
     """
 
     def __init__(self, channels: int) -> None:
@@ -83,6 +83,10 @@ class SelfAttention(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = x + position_encoding(x)
         tokens = x.flatten(2).transpose(1, 2)
-        q, k, v = self.split_heads(self.w_q(tokens)), self.split_heads(self.w_k(tokens)), self.split_heads(self.w_v(tokens))
+        q, k, v = (
+            self.split_heads(self.w_q(tokens)),
+            self.split_heads(self.w_k(tokens)),
+            self.split_heads(self.w_v(tokens)),
+        )
         y = F.scaled_dot_product_attention(q, k, v)
         return x + y.transpose(1, 2).flatten(2).transpose(1, 2).reshape(x.shape)

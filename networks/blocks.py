@@ -10,12 +10,18 @@ from torch import nn
 def conv_norm_act(spatial_dims: int, in_channels: int, out_channels: int, act: bool = True) -> nn.Module:
     """3×3 convolution, batch normalisation and, unless switched off, ReLU: `(B, C_in, *S)` → `(B, C_out, *S)`."""
     return Convolution(
-        spatial_dims, in_channels, out_channels, norm="BATCH", act="RELU" if act else None, adn_ordering="NA", bias=False
+        spatial_dims,
+        in_channels,
+        out_channels,
+        norm="BATCH",
+        act="RELU" if act else None,
+        adn_ordering="NA",
+        bias=False,
     )
 
 
 def residual_block(spatial_dims: int, in_channels: int, out_channels: int) -> nn.Module:
-    """Two 3×3 convolutions with batch norm plus a shortcut (1×1 where the width changes): `(B, C_in, *S)` → `(B, C_out, *S)`.
+    """Two 3×3 convolutions plus a shortcut, 1×1 where the width changes: `(B, C_in, *S)` → `(B, C_out, *S)`.
 
     He et al., *Deep residual learning for image recognition*, 2016, doi:10.1109/CVPR.2016.90.
     """

@@ -32,9 +32,10 @@ class DecoderStage(nn.Module):
 class SelfAttentionUNet(nn.Module):
     """Logits of the paper's network in 2D or 3D: `(B, in_channels, *S)` → `(B, out_channels, *S)`, any size S.
 
-    Four (`len(widths)`) residual stages, each followed by max pooling; multi-head self-attention at the bottom; each skip
-    passes channel attention, then spatial attention; each decoder stage is upsampling, concatenation and two convolutions.
-    The last stage already ends in `out_channels` maps, which carry no ReLU; a 3×3 convolution turns them into logits.
+    Four (`len(widths)`) residual stages, each followed by max pooling; multi-head self-attention at the bottom; each
+    skip passes channel attention, then spatial attention; each decoder stage is upsampling, concatenation and two
+    convolutions. The last stage already ends in `out_channels` maps, which carry no ReLU; a 3×3 convolution turns them
+    into logits.
 
     Args:
         in_channels: slices in the slab (2.5D), or 1.
@@ -44,8 +45,8 @@ class SelfAttentionUNet(nn.Module):
     Raises:
         ValueError: an unknown part.
 
-    Departs from the paper: nothing it states. It leaves open, and here is: two convolutions a decoder stage, the first of
-    the last stage `widths[0]` wide; edges replicated to a multiple of 2^len(widths), logits cropped back.
+    Departs from the paper: in nothing it states. It leaves open, and here is: two convolutions a decoder stage, the
+    first of the last stage `widths[0]` wide; edges replicated to a multiple of 2^len(widths), logits cropped back.
     """
 
     def __init__(

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 def pad_to_multiple(x: torch.Tensor, multiple: int) -> torch.Tensor:
-    """The map with its far edges replicated until every spatial size divides by `multiple`: `(B, C, *S)` → `(B, C, *S')`."""
+    """The map, far edges replicated until every size divides by `multiple`: `(B, C, *S)` → `(B, C, *S')`."""
     pads: list[int] = []
     for axis in range(x.dim() - 1, 1, -1):
         pads += [0, -x.shape[axis] % multiple]

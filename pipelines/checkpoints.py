@@ -39,7 +39,9 @@ def load_weights(network: torch.nn.Module, path: str, device: torch.device | str
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # from UnpicklingError to TypeError, torch raises what it likes
         detail = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: not the weights of this {type(network).__name__} (widths, slab?): {detail}") from error
+        raise InputError(
+            f"{path}: not the weights of this {type(network).__name__} (widths, slab?): {detail}"
+        ) from error
     return network.to(device)
 
 

@@ -44,7 +44,9 @@ def datalist(dataset_dir: str | None, labelled: bool = False) -> list[dict[str, 
     if not labelled:
         return cases
     if not (pairs := [case for case in cases if "label" in case]):
-        raise InputError(f"{dataset_dir}: none of {len(cases)} studies has a label: expected images/ and labels/ beside it")
+        raise InputError(
+            f"{dataset_dir}: none of {len(cases)} studies has a label: expected images/ and labels/ beside it"
+        )
     return pairs
 
 
@@ -57,7 +59,10 @@ def split(dataset_dir: str | None, validation_share: float, seed: int) -> dict[s
     cases = datalist(dataset_dir, labelled=True)
     order = np.random.default_rng(seed).permutation(len(cases))
     count = math.ceil(validation_share * len(cases))
-    parts = {"validation": [cases[i] for i in sorted(order[:count])], "train": [cases[i] for i in sorted(order[count:])]}
+    parts = {
+        "validation": [cases[i] for i in sorted(order[:count])],
+        "train": [cases[i] for i in sorted(order[count:])],
+    }
     if validation_share < 1 and not parts["train"]:
         raise InputError(f"{dataset_dir}: {len(cases)} labelled studies are too few to train and to validate on")
     return parts

@@ -19,7 +19,7 @@ def input_error_in(error: BaseException | None) -> InputError | None:
 
 
 def speak_plainly() -> None:
-    """From now on an uncaught `InputError` ends the process with its one line on stderr, and status 1, without a traceback."""
+    """From now on an uncaught `InputError` ends the process with status 1 and its one line, without a traceback."""
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if meant := input_error_in(error):

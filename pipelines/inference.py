@@ -34,7 +34,7 @@ UNSURE = (0.25, 0.75)
 
 @dataclass(frozen=True)
 class Model:
-    """What a row says of the model: its name, its version with the weights' fingerprint, and the label names by value."""
+    """What a row says of the model: name, version with the weights' fingerprint, and the label names by value."""
 
     name: str
     version: str
@@ -158,7 +158,7 @@ class VolumeReport:
 
 
 def reference_volume_ml(label: Path, value: int, scan: Scan) -> float | None:
-    """Volume of one value of a reference mask on the scan's own geometry; None, with a line in the log, if it does not fit."""
+    """Volume of one value of a reference mask on the scan's geometry; None and a line in the log if it does not fit."""
     try:
         mask = read_scan(label).voxels
     except InputError as error:
@@ -171,7 +171,7 @@ def reference_volume_ml(label: Path, value: int, scan: Scan) -> float | None:
 
 
 def certainty_flags(probability: NDArray[np.float32], geometry: Geometry) -> tuple[str, ...]:
-    """`high_uncertainty` if more than 1 ml is neither clearly lesion nor clearly not, and that is over half the lesion."""
+    """`high_uncertainty`: more than 1 ml is neither clearly lesion nor clearly not, and over half the lesion."""
     unsure = np.count_nonzero((probability > UNSURE[0]) & (probability < UNSURE[1]))
     is_high = unsure * geometry.voxel_ml > 1.0 and unsure > 0.5 * np.count_nonzero(probability >= 0.5)
     return ("high_uncertainty",) if is_high else ()

@@ -17,8 +17,8 @@ Network = Callable[..., torch.Tensor]
 class SlabInferer(Inferer):
     """A 2D or 2.5D network over every slice of a volume: `(B, C, *S)` → logits `(B, K, *S)`.
 
-    The network sees `(batch, C·slab, *plane)`. Neighbours are gathered as they are needed, edges replicated, so that beside
-    the result only `batch · slab` slices are held.
+    The network sees `(batch, C·slab, *plane)`. Neighbours are gathered as they are needed, edges replicated, so that
+    beside the result only `batch · slab` slices are held.
 
     Args:
         slab: slices the network sees at once, odd; 1 is plain 2D.

@@ -1,4 +1,4 @@
-"""Checks what a wheel holds: python tests/check_wheel.py WHEEL. Exit status 1 and a line for each thing that is wrong."""
+"""Checks what a wheel holds: python tests/check_wheel.py WHEEL. Status 1 and a line for each thing that is wrong."""
 
 import sys
 from pathlib import Path

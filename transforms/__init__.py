@@ -1,6 +1,14 @@
 """What happens to one case: array transforms and their dictionary twins, in MONAI's form."""
 
-from sliceweave.transforms.intensity import CLAHE, WINDOWS_HU, CLAHEd, MedianDenoise, MedianDenoised, WindowHU, WindowHUd
+from sliceweave.transforms.intensity import (
+    CLAHE,
+    WINDOWS_HU,
+    CLAHEd,
+    MedianDenoise,
+    MedianDenoised,
+    WindowHU,
+    WindowHUd,
+)
 from sliceweave.transforms.slab import AdjacentSlices, AdjacentSlicesd, gather_slab
 
 __all__ = [

@@ -1,5 +1,7 @@
 """Intensities: HU windows, local contrast, median filter."""
 
+from typing import ClassVar
+
 import cv2
 import numpy as np
 import torch
@@ -34,7 +36,7 @@ class WindowHU(Transform):
         ValueError: an unknown preset, or a width that is not positive.
     """
 
-    backend = [TransformBackends.TORCH]
+    backend: ClassVar[list[TransformBackends]] = [TransformBackends.TORCH]
 
     def __init__(self, level: float | str, width: float | None = None) -> None:
         if isinstance(level, str):
@@ -55,7 +57,8 @@ class CLAHE(Transform):
     """Contrast-limited adaptive histogram equalisation of each slice: `(C, *S)` in 0…1 → `(C, *S)` in 0…1, float32.
 
     `clip_limit` and `tiles` mean what they mean in OpenCV (256 bins, the limit a multiple of the mean bin count, linear
-    interpolation between tile centres), but grey values between two bins are interpolated instead of rounded to 8 bits.
+    interpolation between tile centres), but grey values between two bins are interpolated, not rounded to 8 bits.
+    `benchmarks/preprocessing.py` compares the libraries: each rounds, or clips by another measure.
     Zuiderveld, *Contrast limited adaptive histogram equalization*, Graphics Gems IV, 1994.
 
     Args:
@@ -67,7 +70,7 @@ class CLAHE(Transform):
         ValueError: grey values outside 0…1 (window first).
     """
 
-    backend = [TransformBackends.TORCH]
+    backend: ClassVar[list[TransformBackends]] = [TransformBackends.TORCH]
     bins = 256
 
     def __init__(self, clip_limit: float = 2.0, tiles: int = 8, axis: int | None = 2) -> None:
@@ -91,7 +94,7 @@ class CLAHE(Transform):
         curves = self.tile_curves(padded[0, 0])
         rows = pixel_positions(height, padded.shape[2])
         columns = pixel_positions(width, padded.shape[3])
-        # a bin's curve value belongs to its grey level k / (bins - 1); grid_sample puts cell centres at (k + 0.5) / bins
+        # a curve's k-th value belongs to grey level k / (bins - 1); grid_sample puts its centre at (k + 0.5) / bins
         levels = (plane[0] * (self.bins - 1) + 0.5) * (2 / self.bins) - 1
         where = torch.stack([columns.expand(height, width), rows[:, None].expand(height, width), levels], dim=-1)
         return F.grid_sample(curves[None, None], where[None, None], padding_mode="border", align_corners=False)[0, 0]
@@ -109,7 +112,7 @@ class CLAHE(Transform):
         return (clipped.cumsum(-1) / (rows * columns)).float().permute(2, 0, 1)
 
     def shares(self, excess: torch.Tensor) -> torch.Tensor:
-        """What each bin gets of the counts clipped off, in whole counts as OpenCV deals them out: `(…, 1)` → `(…, bins)`."""
+        """What each bin gets of the clipped counts, whole ones, as OpenCV deals them out: `(…, 1)` → `(…, bins)`."""
         rest = excess % self.bins
         step = (self.bins // rest.clamp(min=1)).clamp(min=1)
         bins = torch.arange(self.bins)
@@ -142,7 +145,7 @@ class MedianDenoise(Transform):
         ValueError: another size.
     """
 
-    backend = [TransformBackends.NUMPY]
+    backend: ClassVar[list[TransformBackends]] = [TransformBackends.NUMPY]
 
     def __init__(self, size: int = 3, axis: int | None = 2) -> None:
         if size not in (3, 5):
@@ -171,7 +174,11 @@ class CLAHEd(Eachd):
     """Dictionary twin of `CLAHE`."""
 
     def __init__(
-        self, keys: KeysCollection, clip_limit: float = 2.0, tiles: int = 8, axis: int | None = 2,
+        self,
+        keys: KeysCollection,
+        clip_limit: float = 2.0,
+        tiles: int = 8,
+        axis: int | None = 2,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, CLAHE(clip_limit, tiles, axis), allow_missing_keys)

@@ -1,5 +1,7 @@
 """2.5D: a slice and its neighbours as channels."""
 
+from typing import ClassVar
+
 import torch
 from monai.config import KeysCollection, NdarrayOrTensor
 from monai.data import get_track_meta
@@ -33,11 +35,11 @@ def gather_slab(volume: torch.Tensor, index: int, width: int, axis: int) -> torc
 class AdjacentSlices(Transform):
     """Every slice's neighbours along `axis` as channels, edges replicated: `(C, *S)` → `(C·width, *S)`.
 
-    The grid stays as it is, so there is nothing to invert. Costs `width` times the volume's memory; `SlabInferer` gathers
-    the same slabs one at a time instead. `width` and `axis` as in `gather_slab`.
+    The grid stays as it is, so there is nothing to invert. Costs `width` times the volume's memory; `SlabInferer`
+    gathers the same slabs one at a time instead. `width` and `axis` as in `gather_slab`.
     """
 
-    backend = [TransformBackends.TORCH]
+    backend: ClassVar[list[TransformBackends]] = [TransformBackends.TORCH]
 
     def __init__(self, width: int, axis: int = 2) -> None:
         self.width = width

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import jsonschema
@@ -17,7 +16,9 @@ from monai.transforms import Compose, LoadImage
 from sliceweave.pipelines.bundles import bundle_root, rendered, stage_files, stale, tasks
 from sliceweave.pipelines.phantom import PhantomOptions, write_phantoms
 
-SCHEMA = Path(os.environ.get("SLICEWEAVE_SCHEMA", Path(__file__).parents[3] / "shared/schema/meta_schema_20240725.json"))
+SCHEMA = Path(
+    os.environ.get("SLICEWEAVE_SCHEMA", Path(__file__).parents[3] / "shared/schema/meta_schema_20240725.json")
+)
 REQUIRED_KEYS = {
     "schema", "version", "changelog", "monai_version", "pytorch_version", "numpy_version", "required_packages_version",
     "task", "description", "authors", "copyright", "network_data_format",
@@ -34,7 +35,9 @@ def metadata_of(task: str) -> dict:
 @pytest.fixture(scope="module")
 def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("studies")
-    write_phantoms("hematoma", folder, studies=3, seed=5, options=PhantomOptions(size=64, slices=6, spacing_mm=(3.6, 3.6, 26)))
+    write_phantoms(
+        "hematoma", folder, studies=3, seed=5, options=PhantomOptions(size=64, slices=6, spacing_mm=(3.6, 3.6, 26))
+    )
     return folder
 
 
@@ -146,9 +149,7 @@ def test_training_has_monais_properties_learns_saves_and_goes_on(
 
 @every_bundle
 def test_evaluation_scores_the_shipped_weights(task: str, studies: Path, tmp_path: Path) -> None:
-    flow = workflow(
-        task, ["train", "evaluate"], "train", {"dataset_dir": str(studies), "output_dir": str(tmp_path)}
-    )
+    flow = workflow(task, ["train", "evaluate"], "train", {"dataset_dir": str(studies), "output_dir": str(tmp_path)})
     flow.initialize()
     flow.run()
     metrics = (tmp_path / "metrics.csv").read_text("utf-8")
@@ -157,9 +158,8 @@ def test_evaluation_scores_the_shipped_weights(task: str, studies: Path, tmp_pat
 
 
 @pytest.fixture
-def single_threaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def single_threaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    yield
 
 
 @pytest.mark.slow
@@ -168,7 +168,16 @@ def single_threaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_two_processes_train_together(task: str, studies: Path, tmp_path: Path) -> None:
     configs = bundle_root(task) / "configs"
     files = f"['{configs / 'train.yaml'}','{configs / 'multi_gpu.yaml'}']"
-    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "monai.bundle", "run"]
+    run = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node=2",
+        "-m",
+        "monai.bundle",
+        "run",
+    ]
     options = ["--config_file", files, "--bundle_root", str(bundle_root(task)), "--dataset_dir", str(studies)]
     small = ["--output_dir", str(tmp_path), "--epochs", "1", "--widths", "[4,4,4,8]", "--plane_size", "[32,32]"]
     done = subprocess.run([*run, *options, *small], capture_output=True, text=True, cwd=tmp_path, timeout=300)

@@ -19,7 +19,10 @@ def test_an_unknown_task_is_one_clear_line() -> None:
 
 
 def test_a_changed_source_makes_the_stage_files_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for path in [*bundles.bundle_root("hematoma").parent.glob("shared/*.yaml"), *bundles.bundle_root("hematoma").glob("*.yaml")]:
+    for path in [
+        *bundles.bundle_root("hematoma").parent.glob("shared/*.yaml"),
+        *bundles.bundle_root("hematoma").glob("*.yaml"),
+    ]:
         copy = tmp_path / path.relative_to(bundles.bundle_root("hematoma").parent)
         copy.parent.mkdir(exist_ok=True)
         copy.write_bytes(path.read_bytes())

@@ -17,7 +17,9 @@ def test_weights_come_back(tmp_path: Path) -> None:
     saved = SelfAttentionUNet(2, 1, 1, WIDTHS)
     save_atomically(saved.state_dict(), tmp_path / "deep/er/model.pt")
     loaded = load_weights(SelfAttentionUNet(2, 1, 1, WIDTHS), str(tmp_path / "deep/er/model.pt"))
-    assert all(torch.equal(a, b) for a, b in zip(saved.state_dict().values(), loaded.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(saved.state_dict().values(), loaded.state_dict().values(), strict=True)
+    )
     assert [path.name for path in (tmp_path / "deep/er").iterdir()] == ["model.pt"]
 
 
@@ -29,7 +31,9 @@ def complaint(path: Path) -> str:
 
 
 def test_missing_weights_are_one_clear_line(tmp_path: Path) -> None:
-    assert complaint(tmp_path / "none.pt").endswith("none.pt: no weights there: train them, or name a file with --checkpoint")
+    assert complaint(tmp_path / "none.pt").endswith(
+        "none.pt: no weights there: train them, or name a file with --checkpoint"
+    )
 
 
 def test_weights_of_another_shape_are_one_clear_line(tmp_path: Path) -> None:

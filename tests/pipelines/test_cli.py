@@ -8,7 +8,9 @@ import pytest
 
 def sliceweave(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     code = "from sliceweave.pipelines.cli import main; main()"
-    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=cwd, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=cwd, timeout=120
+    )
 
 
 def test_the_bundle_command_prints_a_folder_from_any_directory(tmp_path: Path) -> None:
@@ -34,7 +36,9 @@ def test_a_mistake_is_one_line_and_status_1(arguments: list[str], words: str, tm
     assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("arguments", [["nonsense"], ["phantom", "hematoma"], ["phantom", "hematoma", "d", "--studies", "0"]])
+@pytest.mark.parametrize(
+    "arguments", [["nonsense"], ["phantom", "hematoma"], ["phantom", "hematoma", "d", "--studies", "0"]]
+)
 def test_wrong_usage_is_not_status_0(arguments: list[str], tmp_path: Path) -> None:
     done = sliceweave(*arguments, cwd=tmp_path)
     assert done.returncode == 2
@@ -42,7 +46,9 @@ def test_wrong_usage_is_not_status_0(arguments: list[str], tmp_path: Path) -> No
 
 
 def test_help_is_light_and_the_version_is_the_packages(tmp_path: Path) -> None:
-    code = "import sys; from sliceweave.pipelines.cli import app; print({'torch', 'monai', 'pandas'} & sys.modules.keys())"
+    code = (
+        "import sys; from sliceweave.pipelines.cli import app; print({'torch', 'monai', 'pandas'} & sys.modules.keys())"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert done.stdout.strip() == "set()"
     assert sliceweave("--version", cwd=tmp_path).stdout.strip() == f"sliceweave {version('sliceweave')}"

@@ -20,7 +20,9 @@ def test_an_input_error_among_the_causes_is_found() -> None:
 
 
 def test_an_input_error_ends_the_process_with_its_line_alone() -> None:
-    done = run("try:\n    raise InputError('a.nii: expected 3-D')\nexcept ValueError as e:\n    raise RuntimeError('x') from e")
+    done = run(
+        "try:\n    raise InputError('a.nii: expected 3-D')\nexcept ValueError as e:\n    raise RuntimeError('x') from e"
+    )
     assert done.returncode == 1
     assert done.stderr == "error: a.nii: expected 3-D\n"
 

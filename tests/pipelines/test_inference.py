@@ -120,9 +120,7 @@ def test_a_bad_study_is_a_row_with_a_reason(outcome: tuple[Path, pd.DataFrame], 
 
 
 @pytest.mark.parametrize("study_id", [*ODD_IDS, "single slice", "one volume in 4-D"])
-def test_a_good_study_has_mask_picture_and_the_masks_volume(
-    outcome: tuple[Path, pd.DataFrame], study_id: str, good: Path
-) -> None:
+def test_a_good_study_has_mask_picture_and_the_masks_volume(outcome: tuple[Path, pd.DataFrame], study_id: str) -> None:
     folder, table = outcome
     row = table.loc[study_id]
     assert (row["status"], row["label"], row["model"]) == ("ok", "hematoma", "hematoma")
@@ -150,7 +148,7 @@ def test_the_reference_volume_is_that_of_the_label(outcome: tuple[Path, pd.DataF
 
 
 def test_nothing_is_written_outside_the_output_folder(outcome: tuple[Path, pd.DataFrame]) -> None:
-    assert not [path for path in outcome[0].parent.glob("*up*")]
+    assert list(outcome[0].parent.glob("*up*")) == []
 
 
 def command(dataset_dir: Path | str, output_dir: Path, *options: str) -> list[str]:
@@ -161,7 +159,12 @@ def command(dataset_dir: Path | str, output_dir: Path, *options: str) -> list[st
 
 def run(dataset_dir: Path | str, output_dir: Path, *options: str, **how: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(dataset_dir, output_dir, *options), capture_output=True, text=True, timeout=300, cwd=output_dir.parent, **how
+        command(dataset_dir, output_dir, *options),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=output_dir.parent,
+        **how,
     )
 
 
@@ -179,7 +182,11 @@ def test_a_run_that_cannot_start_ends_with_one_clear_line(
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("in the way")
     done = subprocess.run(
-        command(source.format(phantoms=phantoms), Path(output)), capture_output=True, text=True, cwd=tmp_path, timeout=300
+        command(source.format(phantoms=phantoms), Path(output)),
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=300,
     )
     assert done.returncode == 1
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
@@ -217,7 +224,9 @@ def test_a_full_disk_is_one_clear_line_and_the_rows_so_far_stay(phantoms: Path, 
 
 def test_a_killed_run_keeps_its_rows_and_resume_does_only_the_rest(phantoms: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with subprocess.Popen(command(phantoms, out), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as p:
+    with subprocess.Popen(
+        command(phantoms, out), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as p:
         while p.poll() is None and not list(out.glob("*.png")):
             time.sleep(0.01)
         os.kill(p.pid, signal.SIGKILL)
@@ -251,4 +260,3 @@ def test_high_uncertainty_is_a_lot_of_lesion_that_might_be_none() -> None:
     assert certainty_flags(unsure, geometry) == ("high_uncertainty",)
     assert certainty_flags(tiny, geometry) == ()
     assert certainty_flags(np.zeros_like(sure), geometry) == ()
-

@@ -36,7 +36,9 @@ def brain_like(shape: tuple[int, int, int]) -> np.ndarray:
 def test_clahe_is_opencvs_on_its_256_levels(size: tuple[int, int], clip_limit: float) -> None:
     image = brain_like((*size, 3))
     reference = cv2.createCLAHE(clip_limit, (8, 8))
-    expected = np.stack([reference.apply(np.round(s * 255).astype(np.uint8)) for s in np.moveaxis(image, 2, 0)], 2) / 255
+    expected = (
+        np.stack([reference.apply(np.round(s * 255).astype(np.uint8)) for s in np.moveaxis(image, 2, 0)], 2) / 255
+    )
     result = CLAHE(clip_limit)(image[None])[0].numpy()
     assert np.corrcoef(result.ravel(), expected.ravel())[0, 1] > 0.9999
     assert np.abs(result - expected).mean() < 0.5 / 255
