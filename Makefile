@@ -29,13 +29,14 @@ lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: .venv/installed-dev
-	$(BIN)/mypy
-
 wheel: .venv/installed-dev  ## a wheel, its contents checked
 	rm -rf build dist
-	$(BIN)/python -m build --quiet --wheel --installer pip
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 	$(BIN)/python tests/check_wheel.py dist/*.whl
+
+types: wheel  ## of the package as it is installed
+	$(BIN)/python -m pip install --quiet --no-deps --target build/types dist/*.whl
+	MYPYPATH=build/types $(BIN)/mypy
 
 check: lint types test wheel
 

@@ -100,9 +100,7 @@ def main() -> None:
     clahe["levels kept of one 8-bit step"] = [levels_kept(tool) for tool in CLAHES.values()]
     print(clahe.to_string(float_format="{:.4g}".format))
     print(milliseconds(MEDIANS, volume, arguments.runs).to_string(float_format="{:.4g}".format))
-    print(
-        f"512×512×{arguments.slices} on {platform.machine()}, {torch.get_num_threads()} cores, torch {torch.__version__}"
-    )
+    print(f"{volume.shape} on {platform.machine()}, {torch.get_num_threads()} cores, torch {torch.__version__}")
 
 
 if __name__ == "__main__":

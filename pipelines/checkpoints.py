@@ -88,7 +88,7 @@ class TrainingState:
         self.objects["trainer"] = engine
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
         if self.resume and self.path.is_file():
-            CheckpointLoader(str(self.path), self.objects, map_location="cpu").attach(engine)
+            CheckpointLoader(str(self.path), self.objects, map_location={"cuda:0": "cpu"}).attach(engine)
 
     def __call__(self, engine: Trainer) -> None:
         if engine.state.rank == 0:

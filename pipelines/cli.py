@@ -68,7 +68,8 @@ def phantom(
     uneven: Annotated[bool, typer.Option("--uneven", help="Slice gaps that change, with <id>.geometry.json.")] = False,
 ) -> None:
     """Generate labelled studies with known volumes; a rerun makes only what is missing."""
-    from sliceweave.pipelines.phantom import PhantomOptions, write_phantoms
+    from sliceweave.pipelines.phantom import write_phantoms
+    from sliceweave.pipelines.phantom_grid import PhantomOptions
 
     write_phantoms(task, directory, studies, seed, PhantomOptions(tilt_deg=tilt, oblique=oblique, uneven=uneven))
     typer.echo(f"{studies} studies in {directory}/images, their volumes in {directory}/truth.csv")

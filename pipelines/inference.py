@@ -3,10 +3,10 @@
 import hashlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from ignite.engine import Events
@@ -25,6 +25,8 @@ from sliceweave.pipelines.report import Report
 from sliceweave.pipelines.rows import LabelResult, StudyFacts, study_rows
 from sliceweave.pipelines.studies import file_stem
 from sliceweave.pipelines.volumetry import measure, volume_ml
+
+Case = Mapping[str, str]
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +103,7 @@ class VolumeReport:
         engine.add_event_handler(Events.COMPLETED, lambda _: self.bar.close())
 
     def start(self, engine: SupervisedEvaluator) -> None:
-        self.cases = {case["study_id"]: case for case in engine.data_loader.dataset.data}
+        self.cases: dict[str, Case] = {case["study_id"]: case for case in cast(Any, engine.data_loader).dataset.data}
         self.report.start()
         self.bar = tqdm(total=engine.state.epoch_length, desc="studies", unit="study", disable=None)
         self.began = time.perf_counter()
@@ -111,12 +113,18 @@ class VolumeReport:
         case = self.cases[batch[0]["study_id"] if isinstance(batch, list) else batch["study_id"][0]]
         reason = output["reason"] if isinstance(output, dict) else self.write(case, output[0])
         if reason:
-            self.report.fail(self.facts(case), reason)
-            logger.warning("%s failed: %s", case["study_id"], reason)
+            self.fail(case, reason)
         self.bar.update()
         self.began = time.perf_counter()
 
-    def write(self, case: Mapping[str, str], output: Mapping[str, Any]) -> str:
+    def fail(self, case: Case, reason: str) -> None:
+        """Writes the row of a study without numbers; what an earlier run left of the study must not stand beside it."""
+        for path in output_paths(self.report, case["study_id"]):
+            path.unlink(missing_ok=True)
+        self.report.fail(self.facts(case), reason)
+        logger.warning("%s failed: %s", case["study_id"], reason)
+
+    def write(self, case: Case, output: Mapping[str, Any]) -> str:
         """Writes all that belongs to a study; the reason if it cannot be measured, else an empty text.
 
         Raises:
@@ -125,28 +133,36 @@ class VolumeReport:
         mask = np.asarray(output["pred"][0]).astype(np.uint8)
         try:
             scan = read_scan(Path(case["image"]), case["study_id"])
-            results = [self.result(value, mask, scan, case.get("label")) for value in self.model.labels]
-            flags = (
-                *intensity_flags(scan.voxels, scan.geometry),
-                *certainty_flags(np.asarray(output["probability"]), scan.geometry),
+            results = self.results(mask, scan, case.get("label"))
+            unsure = certainty_flags(np.asarray(output["probability"]), scan.geometry)
+            rows = study_rows(
+                self.facts(case, (*intensity_flags(scan.voxels, scan.geometry), *unsure)), scan.geometry, results
             )
-        except Exception as error:
+            title = title_of(case["study_id"], results)
+            picture = montage(scan.voxels, mask, scan.geometry, title) if self.pictures else None
+        except Exception as error:  # whatever is wrong with one study, the others go on
             logger.debug("study failed", exc_info=error)
             return reason_of(error)
         mask_path, picture_path = output_paths(self.report, case["study_id"])
         write_mask(mask, scan, mask_path)
-        if self.pictures:
-            volumes = ", ".join(f"{r.label} {r.measurement.volume_ml:.1f} ml" for r in results)
-            write_png(montage(scan.voxels, mask, scan.geometry, f"{case['study_id']}: {volumes}"), picture_path)
-        self.report.add(study_rows(self.facts(case, flags), scan.geometry, results))
+        if picture is not None:
+            write_png(picture, picture_path)
+        self.report.add(rows)
         return ""
 
-    def result(self, value: int, mask: NDArray[np.uint8], scan: Scan, reference: str | None) -> LabelResult:
-        measurement = measure(mask == value, scan.geometry, midline_r_mm(scan.voxels, scan.geometry))
-        reference_ml = reference_volume_ml(Path(reference), value, scan) if reference else None
-        return LabelResult(self.model.labels[value], measurement, reference_volume_ml=reference_ml)
+    def results(self, mask: NDArray[np.uint8], scan: Scan, reference: str | None) -> list[LabelResult]:
+        """What is measured of each label."""
+        middle_mm = midline_r_mm(scan.voxels, scan.geometry)
+        return [
+            LabelResult(
+                name,
+                measure(mask == value, scan.geometry, middle_mm),
+                reference_volume_ml=reference_volume_ml(Path(reference), value, scan) if reference else None,
+            )
+            for value, name in self.model.labels.items()
+        ]
 
-    def facts(self, case: Mapping[str, str], flags: tuple[str, ...] = ()) -> StudyFacts:
+    def facts(self, case: Case, flags: tuple[str, ...] = ()) -> StudyFacts:
         return StudyFacts(
             study_id=case["study_id"],
             image_sha256=sha256_of(Path(case["image"])),
@@ -155,6 +171,11 @@ class VolumeReport:
             seconds=time.perf_counter() - self.began,
             flags=flags,
         )
+
+
+def title_of(study_id: str, results: Sequence[LabelResult]) -> str:
+    """The headline of a picture: the study and its volumes."""
+    return f"{study_id}: " + ", ".join(f"{r.label} {r.measurement.volume_ml:.1f} ml" for r in results)
 
 
 def reference_volume_ml(label: Path, value: int, scan: Scan) -> float | None:
@@ -189,7 +210,7 @@ def run(evaluator: SupervisedEvaluator, report: Report, strict: bool = False) ->
         SystemExit: with status 1, `strict` and a study has failed; with 130, the user stopped the run.
     """
     try:
-        if len(evaluator.data_loader):
+        if evaluator.state.epoch_length:
             evaluator.run()
     except KeyboardInterrupt:
         logger.warning("stopped; the rows in %s are whole, --resume True goes on", report.directory)

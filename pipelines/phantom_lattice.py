@@ -7,13 +7,14 @@ CT numbers do not.
 
 from functools import reduce
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-Field = NDArray[np.float32]
+Field = NDArray[Any]
 Fields = dict[str, Field]
 
 LATTICE_STEP_MM = 2.0

@@ -1,7 +1,5 @@
 """Intensities: HU windows, local contrast, median filter."""
 
-from typing import ClassVar
-
 import cv2
 import numpy as np
 import torch
@@ -36,7 +34,7 @@ class WindowHU(Transform):
         ValueError: an unknown preset, or a width that is not positive.
     """
 
-    backend: ClassVar[list[TransformBackends]] = [TransformBackends.TORCH]
+    backend = [TransformBackends.TORCH]
 
     def __init__(self, level: float | str, width: float | None = None) -> None:
         if isinstance(level, str):
@@ -70,7 +68,7 @@ class CLAHE(Transform):
         ValueError: grey values outside 0…1 (window first).
     """
 
-    backend: ClassVar[list[TransformBackends]] = [TransformBackends.TORCH]
+    backend = [TransformBackends.TORCH]
     bins = 256
 
     def __init__(self, clip_limit: float = 2.0, tiles: int = 8, axis: int | None = 2) -> None:
@@ -145,7 +143,7 @@ class MedianDenoise(Transform):
         ValueError: another size.
     """
 
-    backend: ClassVar[list[TransformBackends]] = [TransformBackends.NUMPY]
+    backend = [TransformBackends.NUMPY]
 
     def __init__(self, size: int = 3, axis: int | None = 2) -> None:
         if size not in (3, 5):

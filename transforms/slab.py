@@ -1,7 +1,5 @@
 """2.5D: a slice and its neighbours as channels."""
 
-from typing import ClassVar
-
 import torch
 from monai.config import KeysCollection, NdarrayOrTensor
 from monai.data import get_track_meta
@@ -39,7 +37,7 @@ class AdjacentSlices(Transform):
     gathers the same slabs one at a time instead. `width` and `axis` as in `gather_slab`.
     """
 
-    backend: ClassVar[list[TransformBackends]] = [TransformBackends.TORCH]
+    backend = [TransformBackends.TORCH]
 
     def __init__(self, width: int, axis: int = 2) -> None:
         self.width = width

@@ -14,7 +14,8 @@ from monai.bundle import ConfigParser, ConfigWorkflow, ckpt_export, verify_metad
 from monai.transforms import Compose, LoadImage
 
 from sliceweave.pipelines.bundles import bundle_root, rendered, stage_files, stale, tasks
-from sliceweave.pipelines.phantom import PhantomOptions, write_phantoms
+from sliceweave.pipelines.phantom import write_phantoms
+from sliceweave.pipelines.phantom_grid import PhantomOptions
 
 SCHEMA = Path(
     os.environ.get("SLICEWEAVE_SCHEMA", Path(__file__).parents[3] / "shared/schema/meta_schema_20240725.json")

@@ -9,19 +9,23 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
 from monai.bundle import ConfigWorkflow
+from tqdm import tqdm
 
 from sliceweave.pipelines.bundles import bundle_root
 from sliceweave.pipelines.geometry import Geometry
-from sliceweave.pipelines.inference import certainty_flags
-from sliceweave.pipelines.phantom import PhantomOptions, write_phantoms
+from sliceweave.pipelines.inference import Model, VolumeReport, certainty_flags
+from sliceweave.pipelines.phantom import write_phantoms
+from sliceweave.pipelines.phantom_grid import PhantomOptions
+from sliceweave.pipelines.report import Report
 from sliceweave.pipelines.rows import VOLUME_COLUMNS
-from sliceweave.pipelines.studies import file_stem
+from sliceweave.pipelines.studies import file_stem, id_of
 from sliceweave.pipelines.tables import read_table
 from sliceweave.pipelines.volumetry import volume_ml
 
@@ -78,9 +82,34 @@ def table_of(path: Path, rows: list[tuple[str, Path, Path | str]]) -> Path:
     return path
 
 
+SMALL = {"size": 96, "slices": 8, "spacing_mm": (2.4, 2.4, 20.0)}
+GEOMETRIES = {
+    "tilted": PhantomOptions(**SMALL, tilt_deg=18.5),
+    "oblique": PhantomOptions(**SMALL, oblique=True),
+    "uneven": PhantomOptions(**SMALL, uneven=True),
+}
+
+
+@pytest.fixture(scope="module")
+def odd_geometries(good: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The first phantom scanned in other ways, and the good study with its axes turned and flipped."""
+    folder = tmp_path_factory.mktemp("geometries")
+    for name, options in GEOMETRIES.items():
+        write_phantoms("hematoma", folder / name, 1, 11, options, workers=1)
+    image = nib.load(good)
+    for axes in ("LPS", "PIR"):
+        turn = nib.orientations.ornt_transform(nib.io_orientation(image.affine), nib.orientations.axcodes2ornt(axes))
+        nib.save(image.as_reoriented(turn), folder / f"{axes}.nii.gz")
+    scans = {name: next((folder / name / "images").glob("*.nii.gz")) for name in GEOMETRIES}
+    return scans | {axes: folder / f"{axes}.nii.gz" for axes in ("LPS", "PIR")}
+
+
 @pytest.fixture(scope="module")
 def outcome(
-    good: Path, bad: dict[str, tuple[Path, str]], tmp_path_factory: pytest.TempPathFactory
+    good: Path,
+    bad: dict[str, tuple[Path, str]],
+    odd_geometries: dict[str, Path],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Path, pd.DataFrame]:
     """Output folder and volumes table of one run over good studies with odd ids, odd geometries and every bad kind."""
     folder = tmp_path_factory.mktemp("outcome")
@@ -90,6 +119,7 @@ def outcome(
     label = good.parents[1] / "labels" / good.name
     rows = [(name, good, label) for name in ODD_IDS] + [(name, path, "") for name, (path, _) in bad.items()]
     rows += [("single slice", single, ""), ("one volume in 4-D", one_volume, "")]
+    rows += [(name, path, "") for name, path in odd_geometries.items()]
     source = table_of(folder / "studies.csv", rows)
     flow = ConfigWorkflow(
         config_file=str(BUNDLE / "configs/inference.yaml"),
@@ -105,7 +135,7 @@ def outcome(
 
 def test_every_study_has_its_row_in_the_given_order(outcome: tuple[Path, pd.DataFrame], bad: dict) -> None:
     _, table = outcome
-    assert [*table.index] == [*ODD_IDS, *bad, "single slice", "one volume in 4-D"]
+    assert [*table.index] == [*ODD_IDS, *bad, "single slice", "one volume in 4-D", *GEOMETRIES, "LPS", "PIR"]
     assert tuple(table.reset_index().columns) == VOLUME_COLUMNS
 
 
@@ -145,6 +175,43 @@ def test_the_reference_volume_is_that_of_the_label(outcome: tuple[Path, pd.DataF
     expected = np.asarray(label.dataobj).sum() * abs(np.linalg.det(label.affine[:3, :3])) / 1000
     assert float(outcome[1].loc["007", "reference_volume_ml"]) == pytest.approx(expected, rel=1e-5)
     assert pd.isna(outcome[1].loc["single slice", "reference_volume_ml"])
+
+
+@pytest.mark.parametrize("axes", ["LPS", "PIR"])
+def test_a_study_with_turned_axes_has_the_same_volume(outcome: tuple[Path, pd.DataFrame], axes: str) -> None:
+    volumes_ml = outcome[1].loc[["007", axes], "volume_ml"].astype(float)
+    assert volumes_ml.iloc[1] == pytest.approx(volumes_ml.iloc[0], rel=1e-6)
+    sides = outcome[1].loc[["007", axes], "side"]
+    assert sides.iloc[0] == sides.iloc[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [("tilted", {"sheared", "oblique"}), ("oblique", {"oblique"}), ("uneven", {"uneven_slices"}), ("007", set())],
+)
+def test_odd_geometries_are_measured_and_flagged(
+    outcome: tuple[Path, pd.DataFrame], odd_geometries: dict[str, Path], name: str, flags: set[str]
+) -> None:
+    folder, table = outcome
+    assert table.loc[name, "status"] == "ok"
+    assert set(table.loc[name, "flags"].split(";")) & {"sheared", "oblique", "uneven_slices"} == flags
+    if name in odd_geometries:
+        mask, scan = nib.load(folder / f"{name}_mask.nii.gz"), nib.load(odd_geometries[name])
+        np.testing.assert_array_equal(mask.affine, scan.affine)
+        sidecar = odd_geometries[name].with_name(id_of(odd_geometries[name]) + ".geometry.json")
+        geometry = Geometry.with_sidecar(scan.affine, scan.shape, sidecar if name == "uneven" else None)
+        expected = volume_ml(np.asarray(mask.dataobj) > 0, geometry)
+        assert float(table.loc[name, "volume_ml"]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_what_an_earlier_run_left_of_a_study_that_now_fails_is_removed(good: Path, tmp_path: Path) -> None:
+    engine = SimpleNamespace(state=SimpleNamespace(batch={"study_id": ["s"]}, output={"reason": "gone bad"}))
+    handler = VolumeReport(Report(tmp_path), Model("hematoma", "1", {1: "hematoma"}))
+    for name in ("s_mask.nii.gz", "s.png"):
+        (tmp_path / name).write_bytes(b"old")
+    handler.cases, handler.bar, handler.began = {"s": {"study_id": "s", "image": str(good)}}, tqdm(disable=True), 0.0
+    handler(engine)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lesions.csv", "slices.csv", "volumes.csv"]
 
 
 def test_nothing_is_written_outside_the_output_folder(outcome: tuple[Path, pd.DataFrame]) -> None:
