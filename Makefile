@@ -41,11 +41,11 @@ types: wheel  ## of the package as it is installed
 check: lint types test wheel
 
 weights: .venv/installed  ## trains the shipped hematoma weights from nothing but generated studies; resumes if interrupted
-	$(BIN)/sliceweave phantom hematoma weights/studies --studies 60 --seed 1000
+	$(BIN)/sliceweave phantom hematoma weights/studies --studies 150 --seed 1000
 	$(RUN) --bundle_root $(BUNDLE) --config_file $(BUNDLE)/configs/train.yaml \
 		--dataset_dir weights/studies --output_dir weights/training --resume True --bf16 True \
 		--widths "[16,32,64,128]" --plane_size "[256,256]" \
-		--epochs 15 --batch_size 4 --learning_rate 0.002 --lr_decay 0.8
+		--epochs 8 --batch_size 4 --learning_rate 0.002 --lr_decay 0.6
 	cp weights/training/model.pt $(BUNDLE)/models/model.pt
 
 scores: .venv/installed  ## the shipped weights on unseen generated studies

@@ -1,14 +1,12 @@
 """Rows of the report's three tables, from measurements: pure functions.
 
 ``abc2_ml, a_mm, b_mm, c_mm`` of a volumes row are those of the largest lesion, so that a*b*c/2000 is abc2_ml. An empty
-mask gives 0.0 ml, no lesions, no slices, and otherwise empty fields. ``slices.csv`` lists the slices that hold lesion:
-one that is not listed has area 0, and a healthy study has no line there or in ``lesions.csv``.
+mask gives 0.0 ml, no lesions, no slices, and otherwise empty fields; it has no line in ``lesions.csv``, and in
+``slices.csv``, which lists every slice of a measured scan, its areas are 0.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from sliceweave.pipelines.cells import Cell, format_number
 from sliceweave.pipelines.columns import VOLUME_COLUMNS
@@ -115,17 +113,17 @@ def lesion_rows(study_id: str, result: LabelResult) -> list[Row]:
 
 
 def slice_rows(study_id: str, geometry: Geometry, result: LabelResult) -> list[Row]:
-    """Rows of ``slices.csv``: the slices that hold lesion, by their index along the third array axis, from 0."""
+    """Rows of ``slices.csv``: every slice of the scan, by its index along the third array axis, from 0."""
     areas_mm2 = result.measurement.areas_mm2
     return [
         {
             "study_id": study_id,
             "label": result.label,
-            "slice": int(index),
+            "slice": index,
             "area_mm2": float(areas_mm2[index]),
             "thickness_mm": float(geometry.slice_thicknesses_mm[index]),
         }
-        for index in np.flatnonzero(areas_mm2)
+        for index in range(len(areas_mm2))
     ]
 
 

@@ -15,6 +15,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+import SimpleITK
 from monai.bundle import ConfigWorkflow
 from tqdm import tqdm
 
@@ -83,6 +84,7 @@ def table_of(path: Path, rows: list[tuple[str, Path, Path | str]]) -> Path:
 
 
 SMALL = {"size": 96, "slices": 8, "spacing_mm": (2.4, 2.4, 20.0)}
+FORMATS = (".nrrd", ".mha", ".mhd", ".nii")
 GEOMETRIES = {
     "tilted": PhantomOptions(**SMALL, tilt_deg=18.5),
     "oblique": PhantomOptions(**SMALL, oblique=True),
@@ -120,6 +122,9 @@ def outcome(
     rows = [(name, good, label) for name in ODD_IDS] + [(name, path, "") for name, (path, _) in bad.items()]
     rows += [("single slice", single, ""), ("one volume in 4-D", one_volume, "")]
     rows += [(name, path, "") for name, path in odd_geometries.items()]
+    for suffix in FORMATS:
+        SimpleITK.WriteImage(SimpleITK.ReadImage(str(good)), str(folder / f"good{suffix}"))
+        rows.append((suffix, folder / f"good{suffix}", ""))
     source = table_of(folder / "studies.csv", rows)
     flow = ConfigWorkflow(
         config_file=str(BUNDLE / "configs/inference.yaml"),
@@ -135,7 +140,7 @@ def outcome(
 
 def test_every_study_has_its_row_in_the_given_order(outcome: tuple[Path, pd.DataFrame], bad: dict) -> None:
     _, table = outcome
-    assert [*table.index] == [*ODD_IDS, *bad, "single slice", "one volume in 4-D", *GEOMETRIES, "LPS", "PIR"]
+    assert [*table.index] == [*ODD_IDS, *bad, "single slice", "one volume in 4-D", *GEOMETRIES, "LPS", "PIR", *FORMATS]
     assert tuple(table.reset_index().columns) == VOLUME_COLUMNS
 
 
@@ -175,6 +180,12 @@ def test_the_reference_volume_is_that_of_the_label(outcome: tuple[Path, pd.DataF
     expected = np.asarray(label.dataobj).sum() * abs(np.linalg.det(label.affine[:3, :3])) / 1000
     assert float(outcome[1].loc["007", "reference_volume_ml"]) == pytest.approx(expected, rel=1e-5)
     assert pd.isna(outcome[1].loc["single slice", "reference_volume_ml"])
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_every_format_gives_the_same_volume(outcome: tuple[Path, pd.DataFrame], suffix: str) -> None:
+    columns = ["volume_ml", "abc2_ml", "lesions", "side", "voxel_ml", "spacing_mm", "flags"]
+    assert outcome[1].loc[suffix, columns].tolist() == outcome[1].loc["007", columns].tolist()
 
 
 @pytest.mark.parametrize("axes", ["LPS", "PIR"])
