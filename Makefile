@@ -5,7 +5,7 @@ DEMO := demo
 RUN := $(BIN)/python -m monai.bundle run
 BUNDLE = $(shell $(BIN)/sliceweave bundle hematoma)
 
-.PHONY: demo test lint types wheel check weights scores clean
+.PHONY: demo test test-numpy1 lint types wheel check weights scores clean
 
 .venv/installed: setup.cfg pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -24,6 +24,11 @@ demo: .venv/installed  ## volumes of three generated studies, beside the truth
 
 test: .venv/installed-dev  ## the whole test suite
 	$(BIN)/python -m pytest
+
+test-numpy1: constraints-numpy1.txt  ## the quick tests with numpy 1.26
+	test -x .venv-numpy1/bin/python || $(PYTHON) -m venv .venv-numpy1
+	.venv-numpy1/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-numpy1.txt -e '.[test]'
+	.venv-numpy1/bin/python -m pytest -m "not slow"
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
@@ -45,7 +50,7 @@ weights: .venv/installed  ## trains the shipped hematoma weights from nothing bu
 	$(RUN) --bundle_root $(BUNDLE) --config_file $(BUNDLE)/configs/train.yaml \
 		--dataset_dir weights/studies --output_dir weights/training --resume True --bf16 True \
 		--widths "[16,32,64,128]" --plane_size "[256,256]" \
-		--epochs 8 --batch_size 4 --learning_rate 0.002 --lr_decay 0.6
+		--epochs 7 --batch_size 4 --learning_rate 0.002 --lr_decay 0.6
 	cp weights/training/model.pt $(BUNDLE)/models/model.pt
 
 scores: .venv/installed  ## the shipped weights on unseen generated studies
@@ -55,4 +60,4 @@ scores: .venv/installed  ## the shipped weights on unseen generated studies
 	$(BIN)/python benchmarks/phantom_scores.py weights/unseen weights/scores
 
 clean:
-	rm -rf build dist demo weights *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -28,6 +28,18 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise InputError(_what_to_do(path, error)) from error
 
 
+def remove(path: Path) -> None:
+    """Removes a file that may be there.
+
+    Raises:
+        InputError: it cannot be removed.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot remove {path}: {error.strerror}; remove it, or choose another folder") from error
+
+
 def remove_partials(folder: Path) -> None:
     """Clears what a killed run left half written in the folder."""
     for partial in folder.glob(f".*{PARTIAL_SUFFIX}"):

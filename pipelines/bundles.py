@@ -8,8 +8,8 @@ import yaml
 import sliceweave.bundles
 from sliceweave.pipelines.errors import InputError
 
-STAGES = ("inference", "train", "evaluate", "multi_gpu")
-_OVERLAYS = ("evaluate", "multi_gpu")
+STAGES = ("inference", "train", "evaluate", "multi_gpu", "3d")
+_OVERLAYS = ("evaluate", "multi_gpu", "3d")
 _ROOT = Path(sliceweave.bundles.__file__).parent
 
 Config = dict[str, Any]

@@ -13,6 +13,7 @@ from monai.handlers import CheckpointLoader
 
 from sliceweave.pipelines.atomic import write_atomically
 from sliceweave.pipelines.errors import InputError
+from sliceweave.pipelines.options import yes_or_no
 
 
 def save_atomically(content: Any, path: Path) -> None:
@@ -42,12 +43,26 @@ def load_weights(network: torch.nn.Module, path: str, device: torch.device | str
         raise InputError(
             f"{path}: not the weights of this {type(network).__name__} (widths, slab?): {detail}"
         ) from error
-    return network.to(device)
+    return on_device(network, device)
 
 
-def fingerprint(path: str) -> str:
-    """The first eight hex digits of the file's SHA-256, or `none` where there is no file."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:8] if Path(path).is_file() else "none"
+def on_device(network: torch.nn.Module, device: torch.device | str) -> torch.nn.Module:
+    """The network on its device.
+
+    Raises:
+        InputError: there is no such device here.
+    """
+    try:
+        return network.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"--device {device}: not to be used here: {str(error).splitlines()[0]}; try cpu") from error
+
+
+def fingerprint(path: str, settings: object = None) -> str:
+    """Eight hex digits that change with the weights or the settings, or `none` where there is no file."""
+    if not Path(path).is_file():
+        return "none"
+    return hashlib.sha256(Path(path).read_bytes() + repr(settings).encode()).hexdigest()[:8]
 
 
 def state_of(item: Any) -> Any:
@@ -81,14 +96,26 @@ class TrainingState:
     def __init__(self, path: str, objects: Mapping[str, Any], validator: Evaluator, resume: bool = False) -> None:
         self.path = Path(path)
         self.objects = {**objects, "validator": validator}
-        self.resume = resume
+        self.resume = yes_or_no(resume, "resume")
         validator.state_dict_user_keys.extend(["best_metric", "best_metric_epoch"])
 
     def attach(self, engine: Trainer) -> None:
         self.objects["trainer"] = engine
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
         if self.resume and self.path.is_file():
-            CheckpointLoader(str(self.path), self.objects, map_location={"cuda:0": "cpu"}).attach(engine)
+            engine.add_event_handler(Events.STARTED, self.load)
+
+    def load(self, engine: Trainer) -> None:
+        """Takes the state up again.
+
+        Raises:
+            InputError: it belongs to a network or optimiser of another shape.
+        """
+        try:
+            CheckpointLoader(str(self.path), self.objects, map_location={"cuda:0": "cpu"})(engine)
+        except (RuntimeError, ValueError, KeyError) as error:
+            detail = " ".join(str(error).split())[:200]
+            raise InputError(f"{self.path}: not a training of this configuration, cannot resume: {detail}") from error
 
     def __call__(self, engine: Trainer) -> None:
         if engine.state.rank == 0:

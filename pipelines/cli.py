@@ -63,7 +63,7 @@ def phantom(
     directory: Annotated[Path, typer.Argument(help="Gets images/, labels/ and truth.csv.")],
     studies: Annotated[int, typer.Option(min=1, help="How many studies.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Study i of a seed is always the same.")] = 0,
-    tilt: Annotated[float, typer.Option(help="Gantry tilt in degrees.")] = 0.0,
+    tilt: Annotated[float, typer.Option(min=-45, max=45, help="Gantry tilt in degrees.")] = 0.0,
     oblique: Annotated[bool, typer.Option("--oblique", help="Slices oblique to the head.")] = False,
     uneven: Annotated[bool, typer.Option("--uneven", help="Slice gaps that change, with <id>.geometry.json.")] = False,
 ) -> None:

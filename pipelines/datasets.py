@@ -2,12 +2,12 @@
 
 import logging
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from monai.data import CacheDataset, Dataset
-from monai.transforms import Compose, Randomizable
+from monai.transforms import Compose, Randomizable, Transform
 
 from sliceweave.pipelines.errors import InputError, input_error_in
 from sliceweave.pipelines.studies import find_studies
@@ -35,9 +35,9 @@ def datalist(dataset_dir: str | None, labelled: bool = False) -> list[dict[str, 
     Raises:
         InputError: nothing to work on.
     """
-    if not dataset_dir:
+    if dataset_dir is None:
         raise InputError("no studies given: pass --dataset_dir FOLDER, FILE, 'GLOB' or TABLE.csv")
-    studies = find_studies(dataset_dir)
+    studies = find_studies(str(dataset_dir))
     cases = [
         {"study_id": s.study_id, "image": str(s.image)} | ({"label": str(s.label)} if s.label else {}) for s in studies
     ]
@@ -51,11 +51,13 @@ def datalist(dataset_dir: str | None, labelled: bool = False) -> list[dict[str, 
 
 
 def split(dataset_dir: str | None, validation_share: float, seed: int) -> dict[str, list[dict[str, str]]]:
-    """The labelled cases as `{"train", "validation"}`, drawn by seed; a share above 0 gives validation at least one.
+    """The labelled cases as `{"train", "validation"}`, drawn by seed; validation gets at least one.
 
     Raises:
         InputError: nothing to work on, or nothing left to train on.
     """
+    if not 0 < validation_share <= 1:
+        raise InputError(f"--validation_share is above 0 and at most 1, got {validation_share}")
     cases = datalist(dataset_dir, labelled=True)
     order = np.random.default_rng(seed).permutation(len(cases))
     count = math.ceil(validation_share * len(cases))
@@ -66,6 +68,29 @@ def split(dataset_dir: str | None, validation_share: float, seed: int) -> dict[s
     if validation_share < 1 and not parts["train"]:
         raise InputError(f"{dataset_dir}: {len(cases)} labelled studies are too few to train and to validate on")
     return parts
+
+
+class CheckLabeld(Transform):
+    """A case as it is, once its label is known to lie on its image's grid and to hold only known values.
+
+    Args:
+        values: what the label may hold, 0 among them.
+
+    Raises:
+        InputError: it does not; says which file and why.
+    """
+
+    def __init__(self, values: Sequence[int]) -> None:
+        self.values = list(values)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> Mapping[Hashable, Any]:
+        image, label = data["image"], data["label"]
+        name = label.meta["filename_or_obj"]
+        if image.shape != label.shape or not np.allclose(image.affine, label.affine, rtol=0, atol=0.01):
+            raise InputError(f"{name}: does not lie on the grid of {image.meta['filename_or_obj']}: resample the label")
+        if unknown := sorted(set(np.unique(label).tolist()) - set(self.values)):
+            raise InputError(f"{name}: holds the values {unknown[:5]}, expected {self.values}: recode the label")
+        return data
 
 
 class StudyDataset(Dataset):

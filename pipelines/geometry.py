@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -161,6 +162,25 @@ class Geometry:
         step = origins_ras_mm[below + 1] - origins_ras_mm[below]
         return np.asarray(origins_ras_mm[below] + (k - below)[..., None] * step)
 
+    def axes_ending_in(self, ras_axis: int) -> tuple[int, int, int]:
+        """Array axes in an order that ends with the one nearest to a patient axis (0 R, 1 A, 2 S).
+
+        As they are where the third axis has to stay the slices' own: uneven slices, or a scan of one slice.
+        """
+        if self.slice_origins_ras_mm is not None or 1 in self.shape:
+            return 0, 1, 2
+        nearest = nib.io_orientation(self.affine_ras)[:, 0].astype(int).tolist()
+        last = nearest.index(ras_axis)
+        first, second = (axis for axis in range(3) if axis != last)
+        return first, second, last
+
+    def permuted(self, axes: tuple[int, int, int]) -> "Geometry":
+        """The grid of the array transposed to that order of axes."""
+        if axes == (0, 1, 2):
+            return self
+        i, j, k = (self.shape[axis] for axis in axes)
+        return Geometry(self.affine_ras[:, [*axes, 3]], (i, j, k))
+
     @property
     def _uniform_gap_mm(self) -> float:
         return float(abs(np.linalg.det(self.affine_ras[:3, :3]))) / self.pixel_area_mm2
@@ -182,6 +202,11 @@ class Geometry:
         row, column = self.affine_ras[:3, :2].T
         in_plane = min(_angle_to_axis_deg(row), _angle_to_axis_deg(column))
         return max(in_plane, _angle_to_axis_deg(self.slice_normal_ras)) > OBLIQUE_TOLERANCE_DEG
+
+
+def same_grid(first: Geometry, second: Geometry) -> bool:
+    """Whether voxels of two scans are the same places in the patient, to a hundredth of a millimetre."""
+    return first.shape == second.shape and np.allclose(first.affine_ras, second.affine_ras, rtol=0, atol=0.01)
 
 
 def _read_json_object(path: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -11,27 +11,24 @@ from typing import Any, cast
 import numpy as np
 from ignite.engine import Events
 from monai.engines import SupervisedEvaluator
-from numpy.typing import NDArray
+from monai.utils import convert_to_numpy
 from tqdm import tqdm
 
+from sliceweave.pipelines.atomic import remove
 from sliceweave.pipelines.checkpoints import fingerprint
 from sliceweave.pipelines.datasets import datalist, reason_of
-from sliceweave.pipelines.errors import InputError
-from sliceweave.pipelines.findings import intensity_flags, midline_r_mm
-from sliceweave.pipelines.geometry import Geometry
+from sliceweave.pipelines.findings import intensity_flags
+from sliceweave.pipelines.measuring import certainty_flags, label_results, reference_volumes_ml, title_of, turned
 from sliceweave.pipelines.montage import montage, write_png
-from sliceweave.pipelines.reading import Scan, read_scan, write_mask
+from sliceweave.pipelines.options import yes_or_no
+from sliceweave.pipelines.reading import read_scan, write_mask
 from sliceweave.pipelines.report import Report
-from sliceweave.pipelines.rows import LabelResult, StudyFacts, study_rows
-from sliceweave.pipelines.studies import file_stem
-from sliceweave.pipelines.volumetry import measure, volume_ml
+from sliceweave.pipelines.rows import StudyFacts, study_rows
+from sliceweave.pipelines.studies import file_stem, id_of
 
 Case = Mapping[str, str]
 
 logger = logging.getLogger(__name__)
-
-UNSURE = (0.25, 0.75)
-"""Probabilities between which a voxel is neither clearly lesion nor clearly not."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +40,15 @@ class Model:
     labels: Mapping[int, str]
 
 
-def describe_model(name: str, version: str, checkpoint: str, channel_def: Mapping[str, str]) -> Model:
-    """The model as its metadata and its weights file describe it; channel 0 is the background."""
-    labels = {int(channel): label for channel, label in channel_def.items() if int(channel) > 0}
-    return Model(name, f"{version}+{fingerprint(checkpoint)}", labels)
+def describe_model(metadata: Mapping[str, Any], checkpoint: str, settings: Mapping[str, Any]) -> Model:
+    """The model as its metadata and its weights file describe it; channel 0 is the background.
+
+    Args:
+        settings: the options that change a result; another value is another version.
+    """
+    channels = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
+    labels = {int(channel): label for channel, label in channels.items() if int(channel) > 0}
+    return Model(metadata["name"], f"{metadata['version']}+{fingerprint(checkpoint, dict(settings))}", labels)
 
 
 def output_paths(report: Report, study_id: str) -> tuple[Path, Path]:
@@ -65,11 +67,21 @@ def pending(dataset_dir: str | None, report: Report, model: Model, pictures: boo
     due = []
     for case in cases:
         mask, picture = output_paths(report, case["study_id"])
-        written = mask.is_file() and (picture.is_file() or not pictures)
-        if not (written and report.done(case["study_id"], model.name, model.version, sha256_of(Path(case["image"])))):
+        written = mask.is_file() and (picture.is_file() or not yes_or_no(pictures, "pictures"))
+        current = written and mask.stat().st_mtime >= changed_at(case)
+        if not (current and report.done(case["study_id"], model.name, model.version, sha256_of(Path(case["image"])))):
             due.append(case)
     logger.info("%d studies, %d of them finished earlier", len(cases), len(cases) - len(due))
     return due
+
+
+def changed_at(case: Case) -> float:
+    """When the newest of a study's files was written: the image, its detached voxels, its sidecar, its label."""
+    image = Path(case["image"])
+    stems = {id_of(image), file_stem(case["study_id"])}
+    files = [image, image.with_suffix(".raw"), image.with_suffix(".zraw"), Path(case.get("label", image))]
+    files += [image.with_name(f"{stem}.geometry.json") for stem in stems]
+    return max((path.stat().st_mtime for path in files if path.is_file()), default=0.0)
 
 
 def tolerant_iteration(engine: SupervisedEvaluator, batch: dict[str, Any]) -> dict[str, Any]:
@@ -90,12 +102,15 @@ class VolumeReport:
         report: the tables to write to.
         model: what the rows say of the model.
         pictures: whether a picture of each study is wanted.
+        slice_axis: patient axis (0 R, 1 A, 2 S) across which lesions are measured slice by slice and shown, however
+            the file orders its axes.
     """
 
-    def __init__(self, report: Report, model: Model, pictures: bool = True) -> None:
+    def __init__(self, report: Report, model: Model, pictures: bool = True, slice_axis: int = 2) -> None:
+        self.slice_axis = slice_axis
         self.report = report
         self.model = model
-        self.pictures = pictures
+        self.pictures = yes_or_no(pictures, "pictures")
 
     def attach(self, engine: SupervisedEvaluator) -> None:
         engine.add_event_handler(Events.STARTED, self.start)
@@ -120,7 +135,7 @@ class VolumeReport:
     def fail(self, case: Case, reason: str) -> None:
         """Writes the row of a study without numbers; what an earlier run left of the study must not stand beside it."""
         for path in output_paths(self.report, case["study_id"]):
-            path.unlink(missing_ok=True)
+            remove(path)
         self.report.fail(self.facts(case), reason)
         logger.warning("%s failed: %s", case["study_id"], reason)
 
@@ -130,37 +145,28 @@ class VolumeReport:
         Raises:
             InputError: the output folder cannot be written to; no study can be finished then.
         """
-        mask = np.asarray(output["pred"][0]).astype(np.uint8)
+        mask = convert_to_numpy(output["pred"][0]).astype(np.uint8)
+        probability = convert_to_numpy(output["probability"])
         try:
             scan = read_scan(Path(case["image"]), case["study_id"])
-            results = self.results(mask, scan, case.get("label"))
-            unsure = certainty_flags(np.asarray(output["probability"]), scan.geometry)
-            rows = study_rows(
-                self.facts(case, (*intensity_flags(scan.voxels, scan.geometry), *unsure)), scan.geometry, results
-            )
+            view, shown = turned(scan, mask, self.slice_axis)
+            reference_ml = reference_volumes_ml(case.get("label"), scan, self.model.labels)
+            results = label_results(shown, view, self.model.labels, reference_ml)
+            flags = (*intensity_flags(scan.voxels, scan.geometry), *certainty_flags(probability, mask, scan.geometry))
+            rows = study_rows(self.facts(case, flags), view.geometry, results)
             title = title_of(case["study_id"], results)
-            picture = montage(scan.voxels, mask, scan.geometry, title) if self.pictures else None
+            picture = montage(view.voxels, shown, view.geometry, title) if self.pictures else None
         except Exception as error:  # whatever is wrong with one study, the others go on
             logger.debug("study failed", exc_info=error)
             return reason_of(error)
         mask_path, picture_path = output_paths(self.report, case["study_id"])
         write_mask(mask, scan, mask_path)
-        if picture is not None:
+        if picture is None:
+            remove(picture_path)
+        else:
             write_png(picture, picture_path)
         self.report.add(rows)
         return ""
-
-    def results(self, mask: NDArray[np.uint8], scan: Scan, reference: str | None) -> list[LabelResult]:
-        """What is measured of each label."""
-        middle_mm = midline_r_mm(scan.voxels, scan.geometry)
-        return [
-            LabelResult(
-                name,
-                measure(mask == value, scan.geometry, middle_mm),
-                reference_volume_ml=reference_volume_ml(Path(reference), value, scan) if reference else None,
-            )
-            for value, name in self.model.labels.items()
-        ]
 
     def facts(self, case: Case, flags: tuple[str, ...] = ()) -> StudyFacts:
         return StudyFacts(
@@ -171,31 +177,6 @@ class VolumeReport:
             seconds=time.perf_counter() - self.began,
             flags=flags,
         )
-
-
-def title_of(study_id: str, results: Sequence[LabelResult]) -> str:
-    """The headline of a picture: the study and its volumes."""
-    return f"{study_id}: " + ", ".join(f"{r.label} {r.measurement.volume_ml:.1f} ml" for r in results)
-
-
-def reference_volume_ml(label: Path, value: int, scan: Scan) -> float | None:
-    """Volume of one value of a reference mask on the scan's geometry; None and a line in the log if it does not fit."""
-    try:
-        mask = read_scan(label).voxels
-    except InputError as error:
-        logger.warning("no reference volume: %s", error)
-        return None
-    if mask.shape != scan.voxels.shape:
-        logger.warning("no reference volume: %s has shape %s, its image %s", label, mask.shape, scan.voxels.shape)
-        return None
-    return volume_ml(mask == value, scan.geometry)
-
-
-def certainty_flags(probability: NDArray[np.float32], geometry: Geometry) -> tuple[str, ...]:
-    """`high_uncertainty`: more than 1 ml is neither clearly lesion nor clearly not, and over half the lesion."""
-    unsure = np.count_nonzero((probability > UNSURE[0]) & (probability < UNSURE[1]))
-    is_high = unsure * geometry.voxel_ml > 1.0 and unsure > 0.5 * np.count_nonzero(probability >= 0.5)
-    return ("high_uncertainty",) if is_high else ()
 
 
 def sha256_of(path: Path) -> str:
@@ -209,6 +190,7 @@ def run(evaluator: SupervisedEvaluator, report: Report, strict: bool = False) ->
     Raises:
         SystemExit: with status 1, `strict` and a study has failed; with 130, the user stopped the run.
     """
+    strict = yes_or_no(strict, "strict")
     try:
         if evaluator.state.epoch_length:
             evaluator.run()

@@ -9,6 +9,7 @@ from monai.inferers import Inferer
 from monai.utils import convert_to_dst_type
 from tqdm import tqdm
 
+from sliceweave.pipelines.options import whole_number
 from sliceweave.transforms import gather_slab
 
 Network = Callable[..., torch.Tensor]
@@ -25,12 +26,15 @@ class SlabInferer(Inferer):
         axis: spatial axis along which slices are stacked; 2 is axial in RAS.
         batch: slices handed to the network at once; one is fastest on most processors, a GPU wants more.
         progress: a bar over the slices, on a terminal only.
+
+    Raises:
+        InputError: a slab without a middle, or no batch.
     """
 
     def __init__(self, slab: int = 1, axis: int = 2, batch: int = 1, progress: bool = False) -> None:
-        self.slab = slab
+        self.slab = whole_number(slab, "slab", odd=True)
         self.axis = axis
-        self.batch = batch
+        self.batch = whole_number(batch, "batch")
         self.progress = progress
 
     def __call__(self, inputs: torch.Tensor, network: Network, *args: Any, **kwargs: Any) -> torch.Tensor:

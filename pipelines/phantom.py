@@ -65,11 +65,10 @@ def write_phantoms(
         raise InputError(f"task {task!r}: expected one of {', '.join(TASKS)}; other tasks have no phantoms")
     _prepare(directory)
     truth_ml = _read_truth(directory / "truth.csv")
-    grid = scan_grid(options)
     missing = [
         i
         for i in range(studies)
-        if not (study_id(seed, i) in truth_ml and _is_written(directory, study_id(seed, i), grid))
+        if not (study_id(seed, i) in truth_ml and _is_written(directory, study_id(seed, i), options))
     ]
     work = partial(_write_case, directory=directory, seed=seed, options=options)
     with tqdm(total=studies, initial=studies - len(missing), desc="phantoms", unit="study") as progress:
@@ -107,8 +106,11 @@ def _write_case(index: int, directory: Path, seed: int, options: PhantomOptions)
     case, name = make_case(seed, index, options), study_id(seed, index)
     contents = (_nifti_bytes(case.image_hu, case.grid.affine_ras), _nifti_bytes(case.label, case.grid.affine_ras))
     for folder, content in zip(_FOLDERS, contents, strict=True):
+        sidecar = directory / folder / f"{name}.geometry.json"
         if options.uneven:
-            write_atomically(directory / folder / f"{name}.geometry.json", _sidecar_bytes(case.grid))
+            write_atomically(sidecar, _sidecar_bytes(case.grid))
+        else:
+            sidecar.unlink(missing_ok=True)
         write_atomically(directory / folder / f"{name}.nii.gz", content)
     return name, case.volume_ml
 
@@ -138,8 +140,13 @@ def _prepare(directory: Path) -> None:
         raise InputError(f"{directory}: cannot make this folder ({error.strerror}); name another one") from error
 
 
-def _is_written(directory: Path, name: str, grid: ScanGrid) -> bool:
-    return all(_holds_grid(directory / folder / f"{name}.nii.gz", grid) for folder in _FOLDERS)
+def _is_written(directory: Path, name: str, options: PhantomOptions) -> bool:
+    grid, stems = scan_grid(options), [directory / folder / name for folder in _FOLDERS]
+    return all(
+        _holds_grid(stem.with_name(f"{name}.nii.gz"), grid)
+        and stem.with_name(f"{name}.geometry.json").is_file() == options.uneven
+        for stem in stems
+    )
 
 
 def _holds_grid(path: Path, grid: ScanGrid) -> bool:

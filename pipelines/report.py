@@ -1,5 +1,6 @@
 """The report of a run: ``volumes.csv``, ``lesions.csv`` and ``slices.csv`` in the output folder."""
 
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from sliceweave.pipelines.atomic import remove_partials
 from sliceweave.pipelines.cells import Cell, printable
 from sliceweave.pipelines.columns import LESION_COLUMNS, SLICE_COLUMNS, VOLUME_COLUMNS
 from sliceweave.pipelines.errors import InputError
+from sliceweave.pipelines.options import yes_or_no
 from sliceweave.pipelines.rows import StudyFacts, StudyRows, failed_rows
 from sliceweave.pipelines.tables import Table
 
@@ -22,6 +24,9 @@ class _Stamp(NamedTuple):
     image_sha256: str
 
 
+logger = logging.getLogger(__name__)
+
+
 @final
 class Report:
     """Three tables that hold whole studies only and can be read at any moment, also after a kill.
@@ -31,18 +36,19 @@ class Report:
     ``volumes.csv`` rows are there: that table is written last.
     """
 
-    def __init__(self, directory: Path | str, resume: bool = False) -> None:
+    def __init__(self, directory: Path | str, resume: bool | str = False) -> None:
         """Writes nothing yet; with ``resume`` reads what an earlier run finished.
 
         Raises:
             InputError: an earlier table is damaged or not one of ours.
         """
-        self.directory = Path(directory)
+        self.directory = Path(str(directory))
         self._volumes = Table(self.directory / "volumes.csv", VOLUME_COLUMNS)
         self._lesions = Table(self.directory / "lesions.csv", LESION_COLUMNS)
         self._slices = Table(self.directory / "slices.csv", SLICE_COLUMNS)
         self._stamps: dict[str, set[_Stamp]] = {}
-        if resume and os.path.exists(self._volumes.path):
+        self._resumes = yes_or_no(resume, "resume")
+        if self._resumes and os.path.exists(self._volumes.path):
             self._take_over()
 
     def start(self) -> None:
@@ -52,6 +58,8 @@ class Report:
             InputError: the folder cannot be written to.
         """
         _prepare(self.directory)
+        if not self._resumes and os.path.exists(self._volumes.path):
+            logger.warning("%s: the tables of an earlier run are replaced", self.directory)
         # Here volumes.csv comes first: its old rows must not vouch for the other tables once those are new.
         for table in (self._volumes, self._lesions, self._slices):
             table.save()

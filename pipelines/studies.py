@@ -5,7 +5,6 @@ import hashlib
 import logging
 import os
 import re
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,6 +17,9 @@ from sliceweave.pipelines.study_csv import read_study_csv
 log = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
+CONVERSION_ADVICE = (
+    "convert to NIfTI first (dcm2niix for DICOM; 'sliceweave prepare hematoma SOURCE DEST' comes with version 0.2)"
+)
 _MASK_ENDINGS = ("_mask", "_label", "_seg")
 _FOREIGN_SUFFIXES = {".dcm": "DICOM", ".ima": "DICOM", ".png": "PNG", ".jpg": "JPG", ".jpeg": "JPG"}
 _UNSAFE = re.compile(
@@ -97,9 +99,9 @@ def _walk(root: str) -> Iterator[tuple[str, list[str]]]:
             folders.clear()
             continue
         seen.add(real)
-        is_data_set = {"images", "labels"} <= set(folders)
-        folders[:] = ["images"] if is_data_set else sorted(name for name in folders if not name.startswith("."))
-        yield folder, [] if is_data_set else files
+        passed_over = {"labels"} if "images" in folders else set()
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in passed_over)
+        yield folder, files
 
 
 def _log_unreadable(error: OSError) -> None:
@@ -121,15 +123,15 @@ def _expand(pattern: str) -> list[Path]:
 def _studies_among(paths: Iterable[Path], source: str) -> list[Study]:
     visible = sorted({path for path in paths if not path.name.startswith(".")})
     images = [path for path in visible if image_suffix(path)]
-    masks = [path for path in images if id_of(path).lower().endswith(_MASK_ENDINGS)]
+    masks = {path for path in images if id_of(path).lower().endswith(_MASK_ENDINGS)}
     foreign = _foreign_text(path for path in visible if not image_suffix(path))
     if len(images) == len(masks):
         raise InputError(_nothing_found(source, foreign, len(masks)))
     if masks:
         log.info("skipped %d files whose names end in %s", len(masks), ", ".join(_MASK_ENDINGS))
     if foreign:
-        log.warning("not read: %s; '%s' converts them", foreign, _prepare_command(source))
-    return [Study(id_of(path), path, _label_beside(path)) for path in images if path not in set(masks)]
+        log.warning("not read: %s; %s", foreign, CONVERSION_ADVICE)
+    return [Study(id_of(path), path, _label_beside(path)) for path in images if path not in masks]
 
 
 def _label_beside(image: Path) -> Path | None:
@@ -142,17 +144,24 @@ def _label_beside(image: Path) -> Path | None:
 
 
 def _foreign_text(paths: Iterable[Path]) -> str:
-    """What is found in formats that `prepare` reads, as `28 DICOM files, 2 PNG files`."""
+    """What is found in formats to convert, as `28 DICOM files, 2 PNG files`."""
     counts = Counter(filter(None, map(_foreign_kind, paths)))
     return ", ".join(f"{count} {kind} file{'s' if count > 1 else ''}" for kind, count in sorted(counts.items()))
 
 
 def _foreign_kind(path: Path) -> str:
+    if _is_report_picture(path):
+        return ""
     suffix = path.suffix.lower()
     if suffix in _FOREIGN_SUFFIXES:
         return _FOREIGN_SUFFIXES[suffix]
     has_no_suffix = not suffix or suffix[1:].isdigit()  # a name made of an UID ends in digits
     return "DICOM" if path.name.upper() == "DICOMDIR" or (has_no_suffix and _starts_as_dicom(path)) else ""
+
+
+def _is_report_picture(path: Path) -> bool:
+    """Whether a PNG lies beside the mask that our report writes with it."""
+    return path.suffix == ".png" and os.path.isfile(path.with_name(f"{path.stem}_mask.nii.gz"))
 
 
 def _starts_as_dicom(path: Path) -> bool:
@@ -163,17 +172,13 @@ def _starts_as_dicom(path: Path) -> bool:
         return False
 
 
-def _prepare_command(source: str) -> str:
-    return f"sliceweave prepare hematoma {shlex.quote(source)} DEST"
-
-
 def _one_of() -> str:
     return ", ".join(IMAGE_SUFFIXES)
 
 
 def _nothing_found(source: str, foreign: str, mask_count: int) -> str:
     if foreign:
-        return f"'{source}' holds no study that can be read, but {foreign}; convert first: {_prepare_command(source)}"
+        return f"'{source}' holds no study that can be read, but {foreign}; {CONVERSION_ADVICE}"
     if mask_count:
         endings = ", ".join(_MASK_ENDINGS)
         return f"'{source}' holds no study, only {mask_count} files whose names end in {endings}; rename the images"
@@ -187,8 +192,7 @@ def _from_file(path: Path) -> list[Study]:
         return [Study(*row) for row in read_study_csv(path)]
     if image_suffix(path):
         return [Study(id_of(path), path, _label_beside(path))]
-    kind = _foreign_kind(path)
-    advice = f"convert {kind} first: {_prepare_command(str(path))}" if kind else "give such a file, a folder or a CSV"
+    advice = CONVERSION_ADVICE if _foreign_kind(path) else "give such a file, a folder or a CSV"
     raise InputError(f"'{path}' is not an image that can be read; expected {_one_of()}; {advice}")
 
 

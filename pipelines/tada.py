@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import binary_fill_holes
 from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist
 from skimage.measure import find_contours
@@ -55,9 +56,12 @@ def tada_of_slices(
     pixels = np.count_nonzero(mask, axis=(0, 1))
     if not pixels.any():
         return None
+    c_mm = float(_slice_weights(pixels, weighted) @ thicknesses_mm)
+    if pixels.max() == 1:
+        return Tada(*_pixel_diameters_mm(in_plane_mm), c_mm)
     largest = np.flatnonzero(pixels == pixels.max())
     a_mm, b_mm = max(_diameters_mm(mask[:, :, k], in_plane_mm) for k in largest)
-    return Tada(a_mm, b_mm, float(_slice_weights(pixels, weighted) @ thicknesses_mm))
+    return Tada(a_mm, b_mm, c_mm)
 
 
 def _slice_weights(pixels: NDArray[np.intp], weighted: bool) -> NDArray[np.float64]:
@@ -65,6 +69,14 @@ def _slice_weights(pixels: NDArray[np.intp], weighted: bool) -> NDArray[np.float
         return (pixels > 0).astype(np.float64)
     share = pixels / pixels.max()
     return np.select([share >= 0.75, share >= 0.25], [1.0, 0.5], 0.0)
+
+
+def _pixel_diameters_mm(in_plane_mm: NDArray[np.float64]) -> tuple[float, float]:
+    """A and B of a single pixel, as `_diameters_mm`: its outline is the rhombus whose diagonals are the two steps."""
+    products = in_plane_mm.T @ in_plane_mm
+    longest = products.diagonal().max()
+    a_mm = np.sqrt(longest)
+    return float(a_mm), float(abs(np.linalg.det(in_plane_mm)) * a_mm / (longest + abs(products[0, 1])))
 
 
 def _diameters_mm(slice_mask: NDArray[np.bool_], in_plane_mm: NDArray[np.float64]) -> tuple[float, float]:
@@ -79,8 +91,8 @@ def _diameters_mm(slice_mask: NDArray[np.bool_], in_plane_mm: NDArray[np.float64
 
 
 def _outline_edges_mm(slice_mask: NDArray[np.bool_], in_plane_mm: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N, 2, 2) ends of the straight pieces of all outlines, holes included."""
-    outlines = find_contours(np.pad(slice_mask, 1).astype(np.float64), 0.5)
+    """(N, 2, 2) ends of the straight pieces of all outlines, holes left out: they lie within what A and B span."""
+    outlines = find_contours(np.pad(binary_fill_holes(slice_mask), 1).astype(np.float64), 0.5)
     edges = np.concatenate([np.stack([outline[:-1], outline[1:]], axis=1) for outline in outlines])
     return np.asarray(edges @ in_plane_mm.T)
 

@@ -9,7 +9,7 @@ PACKAGES = ("networks", "transforms", "pipelines", "bundles")
 
 
 def expected() -> set[str]:
-    """Everything tracked below the four packages' folders, as it is called in the wheel."""
+    """Every file below the four packages' folders, as it is called in the wheel."""
     files = (path for package in PACKAGES for path in (ROOT / package).rglob("*") if path.is_file())
     return {f"sliceweave/{path.relative_to(ROOT).as_posix()}" for path in files if "__pycache__" not in path.parts}
 

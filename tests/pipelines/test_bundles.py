@@ -28,7 +28,7 @@ def test_a_changed_source_makes_the_stage_files_stale(tmp_path: Path, monkeypatc
         copy.write_bytes(path.read_bytes())
     (tmp_path / "hematoma/configs").mkdir()
     monkeypatch.setattr(bundles, "_ROOT", tmp_path)
-    assert len(bundles.stale("hematoma")) == 4
+    assert len(bundles.stale("hematoma")) == 5
     for path in bundles.stage_files("hematoma"):
         path.write_text(bundles.rendered(path), "utf-8")
     assert bundles.stale("hematoma") == []

@@ -7,7 +7,14 @@ from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from torch import nn
 
 from sliceweave.networks import SelfAttentionUNet
-from sliceweave.pipelines.checkpoints import BestWeights, TrainingState, fingerprint, load_weights, save_atomically
+from sliceweave.pipelines.checkpoints import (
+    BestWeights,
+    TrainingState,
+    fingerprint,
+    load_weights,
+    on_device,
+    save_atomically,
+)
 from sliceweave.pipelines.errors import InputError
 
 WIDTHS = (4, 8)
@@ -58,7 +65,14 @@ def test_the_fingerprint_tells_weights_apart(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(name.encode())
     assert fingerprint(str(tmp_path / "a")) != fingerprint(str(tmp_path / "b"))
     assert len(fingerprint(str(tmp_path / "a"))) == 8
+    assert fingerprint(str(tmp_path / "a"), {"threshold": 0.4}) != fingerprint(str(tmp_path / "a"), {"threshold": 0.5})
     assert fingerprint(str(tmp_path / "c")) == "none"
+
+
+def test_a_device_that_is_not_there_is_one_clear_line() -> None:
+    for device in ("banana", "cuda:77"):
+        with pytest.raises(InputError, match=f"--device {device}: not to be used here: .*; try cpu"):
+            on_device(nn.Linear(1, 1), device)
 
 
 def validator_with(scores: list[float], network: nn.Module, path: Path) -> SupervisedEvaluator:
@@ -93,6 +107,13 @@ def test_the_best_weights_are_kept_not_the_last(tmp_path: Path) -> None:
     trainer_with(network, tmp_path, [0.5, 0.9, 0.1]).run()
     best = torch.load(tmp_path / "model.pt", weights_only=True)
     assert not torch.equal(best["weight"], network.weight)
+
+
+def test_a_state_of_another_network_is_one_clear_line(tmp_path: Path) -> None:
+    trainer_with(nn.Linear(2, 1), tmp_path, [0.5]).run()
+    other = trainer_with(nn.Linear(2, 1, bias=False), tmp_path, [0.5, 0.6], resume=True)
+    with pytest.raises(InputError, match=r"last.pt: not a training of this configuration, cannot resume"):
+        other.run()
 
 
 def test_a_resumed_training_continues_as_if_never_stopped(tmp_path: Path) -> None:

@@ -37,7 +37,14 @@ def test_a_mistake_is_one_line_and_status_1(arguments: list[str], words: str, tm
 
 
 @pytest.mark.parametrize(
-    "arguments", [["nonsense"], ["phantom", "hematoma"], ["phantom", "hematoma", "d", "--studies", "0"]]
+    "arguments",
+    [
+        ["nonsense"],
+        ["phantom", "hematoma"],
+        ["phantom", "hematoma", "d", "--studies", "0"],
+        ["phantom", "hematoma", "d", "--tilt", "90"],
+        ["phantom", "hematoma", "d", "--tilt", "-45.5"],
+    ],
 )
 def test_wrong_usage_is_not_status_0(arguments: list[str], tmp_path: Path) -> None:
     done = sliceweave(*arguments, cwd=tmp_path)

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
@@ -6,7 +7,7 @@ import pytest
 import torch
 from monai.transforms import Compose, LoadImaged, RandFlipd
 
-from sliceweave.pipelines.datasets import SlabDataset, StudyDataset, datalist, reason_of, split
+from sliceweave.pipelines.datasets import CheckLabeld, SlabDataset, StudyDataset, datalist, reason_of, split
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.reading import StudyReader
 
@@ -74,6 +75,34 @@ def test_a_reason_is_one_line_and_names_the_root_cause() -> None:
     wrapped = RuntimeError("applying transform")
     wrapped.__cause__ = MemoryError("cannot\nallocate")
     assert reason_of(wrapped) == "MemoryError: cannot allocate"
+
+
+def labelled(folder: Path, edit: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]) -> dict[str, str]:
+    label = nib.load(folder / "labels/s0.nii.gz")
+    voxels, affine = edit(np.asarray(label.dataobj).copy(), label.affine.copy())
+    nib.save(nib.Nifti1Image(voxels, affine), folder / "edited.nii.gz")
+    return {"image": str(folder / "images/s0.nii.gz"), "label": str(folder / "edited.nii.gz")}
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (lambda voxels, affine: (voxels[..., :5], affine), "does not lie on the grid of .*s0.nii.gz"),
+        (lambda voxels, affine: (voxels, affine @ np.diag([-1, 1, 1, 1])), "does not lie on the grid of"),
+        (lambda voxels, affine: (voxels * 255, affine), r"holds the values \[255.0\], expected \[0, 1\]"),
+    ],
+)
+def test_a_label_that_does_not_belong_to_its_image_is_refused(folder: Path, edit: Callable, words: str) -> None:
+    case = labelled(folder, edit)
+    with pytest.raises(InputError, match=words):
+        CheckLabeld([0, 1])(LOAD(case))
+    CheckLabeld([0, 1])(LOAD(labelled(folder, lambda voxels, affine: (voxels, affine))))
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 1.1])
+def test_validation_needs_a_share(folder: Path, share: float) -> None:
+    with pytest.raises(InputError, match="--validation_share"):
+        split(str(folder), share, seed=0)
 
 
 def slabs(folder: Path, **options: object) -> SlabDataset:

@@ -1,6 +1,7 @@
 """The whole inference bundle on good and bad studies, as a user runs it."""
 
 import csv
+import json
 import os
 import resource
 import signal
@@ -16,19 +17,23 @@ import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK
+import torch
 from monai.bundle import ConfigWorkflow
 from tqdm import tqdm
 
+from sliceweave.networks import SelfAttentionUNet
 from sliceweave.pipelines.bundles import bundle_root
 from sliceweave.pipelines.geometry import Geometry
-from sliceweave.pipelines.inference import Model, VolumeReport, certainty_flags
+from sliceweave.pipelines.inference import Model, VolumeReport
+from sliceweave.pipelines.measuring import certainty_flags, reference_volumes_ml, without_side_if_unknown
 from sliceweave.pipelines.phantom import write_phantoms
 from sliceweave.pipelines.phantom_grid import PhantomOptions
+from sliceweave.pipelines.reading import read_scan
 from sliceweave.pipelines.report import Report
 from sliceweave.pipelines.rows import VOLUME_COLUMNS
 from sliceweave.pipelines.studies import file_stem, id_of
 from sliceweave.pipelines.tables import read_table
-from sliceweave.pipelines.volumetry import volume_ml
+from sliceweave.pipelines.volumetry import measure, volume_ml
 
 ODD_IDS = ['a,b"c"', "Zoë-研究", "=1+1", "../up", "007"]
 BUNDLE = bundle_root("hematoma")
@@ -189,11 +194,22 @@ def test_every_format_gives_the_same_volume(outcome: tuple[Path, pd.DataFrame], 
 
 
 @pytest.mark.parametrize("axes", ["LPS", "PIR"])
-def test_a_study_with_turned_axes_has_the_same_volume(outcome: tuple[Path, pd.DataFrame], axes: str) -> None:
-    volumes_ml = outcome[1].loc[["007", axes], "volume_ml"].astype(float)
-    assert volumes_ml.iloc[1] == pytest.approx(volumes_ml.iloc[0], rel=1e-6)
-    sides = outcome[1].loc[["007", axes], "side"]
-    assert sides.iloc[0] == sides.iloc[1]
+def test_a_study_with_turned_axes_has_the_same_numbers(outcome: tuple[Path, pd.DataFrame], axes: str) -> None:
+    table = outcome[1]
+    for column in (
+        "volume_ml",
+        "abc2_ml",
+        "a_mm",
+        "b_mm",
+        "c_mm",
+        "slices",
+        "max_area_mm2",
+        "centroid_s_mm",
+        "voxel_ml",
+    ):
+        assert float(table.loc[axes, column]) == pytest.approx(float(table.loc["007", column]), rel=1e-5), column
+    for column in ("lesions", "side", "spacing_mm", "flags"):
+        assert table.loc[axes, column] == table.loc["007", column]
 
 
 @pytest.mark.parametrize(
@@ -252,6 +268,7 @@ def run(dataset_dir: Path | str, output_dir: Path, *options: str, **how: object)
         ("nowhere", "out", "'nowhere' does not exist"),
         ("empty", "out", "'empty' holds no study"),
         ("{phantoms}", "file/out", "cannot use file/out as output folder"),
+        ("{phantoms} --threshold 40", "out", "--threshold is a probability between 0 and 1, got 40"),
     ],
 )
 def test_a_run_that_cannot_start_ends_with_one_clear_line(
@@ -260,7 +277,7 @@ def test_a_run_that_cannot_start_ends_with_one_clear_line(
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("in the way")
     done = subprocess.run(
-        command(source.format(phantoms=phantoms), Path(output)),
+        command(source.split()[0].format(phantoms=phantoms), Path(output), *source.split()[1:]),
         capture_output=True,
         text=True,
         cwd=tmp_path,
@@ -326,15 +343,111 @@ def test_a_killed_run_keeps_its_rows_and_resume_does_only_the_rest(phantoms: Pat
     assert "3 studies, 2 of them finished earlier" in run(phantoms, out, "--resume", "True").stdout
 
 
+def in_process(dataset_dir: Path, output_dir: Path, **options: object) -> pd.DataFrame:
+    flow = ConfigWorkflow(
+        config_file=options.pop("config_file", str(BUNDLE / "configs/inference.yaml")),
+        workflow_type="infer",
+        bundle_root=str(BUNDLE),
+        dataset_dir=str(dataset_dir),
+        output_dir=str(output_dir),
+        **options,
+    )
+    flow.initialize()
+    flow.run()
+    return read_table(output_dir / "volumes.csv")
+
+
+def test_resume_redoes_what_was_made_otherwise(good: Path, tmp_path: Path) -> None:
+    scan = tmp_path / "in" / good.name
+    scan.parent.mkdir()
+    scan.write_bytes(good.read_bytes())
+    mask = tmp_path / "out" / good.name.replace(".nii.gz", "_mask.nii.gz")
+
+    def redone(**options: object) -> bool:
+        before = mask.stat().st_mtime_ns
+        in_process(scan.parent, tmp_path / "out", resume="True", **options)
+        return mask.stat().st_mtime_ns > before
+
+    first = in_process(scan.parent, tmp_path / "out")
+    assert not redone()
+    assert redone(threshold=0.3)
+    assert not redone(threshold=0.3)
+    assert read_table(tmp_path / "out/volumes.csv")["model_version"][0] != first["model_version"][0]
+    os.utime(scan)  # the same bytes, but written after the mask
+    assert redone(threshold=0.3)
+    time.sleep(0.02)
+    affine = nib.load(scan).affine
+    origins = [[*(affine[:3, 3] + k * affine[:3, 2])] for k in range(8)]
+    scan.with_name(id_of(scan) + ".geometry.json").write_text(json.dumps({"slice_origins_ras_mm": origins}))
+    assert redone(threshold=0.3)
+
+
+def test_a_picture_that_is_not_wanted_does_not_stay_from_an_earlier_run(good: Path, tmp_path: Path) -> None:
+    in_process(good, tmp_path / "out")
+    assert list((tmp_path / "out").glob("*.png"))
+    in_process(good, tmp_path / "out", pictures="false")
+    assert not list((tmp_path / "out").glob("*.png"))
+
+
+def test_a_network_of_three_dimensions_runs_in_overlapping_blocks(good: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    widths = [4, 4, 4, 8]
+    torch.save(SelfAttentionUNet(3, 1, 1, widths).state_dict(), tmp_path / "model.pt")
+    files = [str(BUNDLE / "configs" / name) for name in ("inference.yaml", "3d.yaml")]
+    options = {
+        "checkpoint": str(tmp_path / "model.pt"),
+        "widths": widths,
+        "plane_size": [64, 64],
+        "block_size": [48, 48, 8],
+    }
+    table = in_process(good, tmp_path / "out", config_file=files, **options)
+    assert table["status"].tolist() == ["ok"]
+
+
+@pytest.mark.parametrize("value", [1, 255, 0.5])
+def test_whatever_is_not_zero_is_the_reference_of_a_single_label(good: Path, tmp_path: Path, value: float) -> None:
+    scan = read_scan(good)
+    label = np.zeros(scan.voxels.shape, np.float32)
+    label[2:5, 2:5, 2:5] = value
+    nib.save(nib.Nifti1Image(label, scan.geometry.affine_ras), tmp_path / "label.nii.gz")
+    found = reference_volumes_ml(str(tmp_path / "label.nii.gz"), scan, {1: "hematoma"})
+    assert found == {1: pytest.approx(27 * scan.geometry.voxel_ml)}
+
+
+def test_a_reference_that_does_not_fit_leaves_the_cell_empty(good: Path, tmp_path: Path) -> None:
+    scan = read_scan(good)
+    label = np.ones(scan.voxels.shape, np.uint8)
+    nib.save(nib.Nifti1Image(label, np.diag([2.4, 2.4, 20, 1])), tmp_path / "elsewhere.nii.gz")
+    nib.save(nib.Nifti1Image(label[..., :5], scan.geometry.affine_ras), tmp_path / "short.nii.gz")
+    nib.save(nib.Nifti1Image(label * 7, scan.geometry.affine_ras), tmp_path / "seven.nii.gz")
+    for name in ("elsewhere", "short", "missing"):
+        assert reference_volumes_ml(str(tmp_path / f"{name}.nii.gz"), scan, {1: "hematoma"}) == {}
+    assert reference_volumes_ml(str(tmp_path / "seven.nii.gz"), scan, {1: "a", 2: "b"}) == {}
+
+
+def test_no_side_is_claimed_where_the_header_does_not_say_how_the_patient_lies(good: Path, tmp_path: Path) -> None:
+    voxels = np.asarray(nib.load(good).dataobj)
+    image = nib.Nifti1Image(voxels, None)
+    image.header.set_zooms((2.4, 2.4, 20.0))
+    nib.save(image, tmp_path / "nowhere.nii.gz")
+    scan, known = read_scan(tmp_path / "nowhere.nii.gz"), read_scan(good)
+    mask = np.zeros(voxels.shape, bool)
+    mask[60:70, 40:50, 3:5] = True
+    assert without_side_if_unknown(measure(mask, known.geometry), known).side != ""
+    assert without_side_if_unknown(measure(mask, scan.geometry), scan).side == ""
+
+
 def test_high_uncertainty_is_a_lot_of_lesion_that_might_be_none() -> None:
     geometry = Geometry(np.diag([1.0, 1.0, 5.0, 1.0]), (20, 20, 10))
     sure = np.zeros((1, 20, 20, 10), np.float32)
     sure[:, 5:15, 5:15] = 0.9
+    mask = np.zeros(geometry.shape, np.uint8)
+    mask[5:15, 5:15] = 1
     unsure = sure.copy()
     unsure[:, 5:15, 5:13] = 0.6
     tiny = np.zeros_like(sure)
     tiny[:, 5:7, 5:7, 3] = 0.5
-    assert certainty_flags(sure, geometry) == ()
-    assert certainty_flags(unsure, geometry) == ("high_uncertainty",)
-    assert certainty_flags(tiny, geometry) == ()
-    assert certainty_flags(np.zeros_like(sure), geometry) == ()
+    assert certainty_flags(sure, mask, geometry) == ()
+    assert certainty_flags(unsure, mask, geometry) == ("high_uncertainty",)
+    assert certainty_flags(tiny, mask * 0, geometry) == ()
+    assert certainty_flags(np.zeros_like(sure), mask * 0, geometry) == ()

@@ -165,6 +165,17 @@ def test_studies_of_another_grid_are_written_anew(tmp_path: Path) -> None:
     assert abs(image.affine[1, 2]) < 1e-3 < abs(image.affine[2, 1])
 
 
+def test_even_slices_leave_no_positions_of_uneven_ones_behind(tmp_path: Path) -> None:
+    tiny = replace(SMALL, size=24, slices=4)
+    write_phantoms("hematoma", tmp_path / "fresh", 1, 0, tiny)
+    for options in (replace(tiny, uneven=True), tiny):
+        write_phantoms("hematoma", tmp_path / "again", 1, 0, options)
+    assert files_of(tmp_path / "again") == files_of(tmp_path / "fresh")
+    (tmp_path / "again" / "labels" / "phantom-0000-000.geometry.json").write_text("{}")
+    write_phantoms("hematoma", tmp_path / "again", 1, 0, tiny)
+    assert files_of(tmp_path / "again") == files_of(tmp_path / "fresh")
+
+
 def test_an_unknown_task_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="lung"):
         write_phantoms("lung", tmp_path, 1, 0, SMALL)

@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.reading import StudyReader, read_scan, write_mask
+from sliceweave.pipelines.studies import CONVERSION_ADVICE
 
 SHAPE = (20, 30, 12)
 STEPS_MM = (0.5, 0.6, 3.0)
@@ -262,10 +263,10 @@ def test_a_file_that_cannot_be_opened_says_why(tmp_path, suffix):
     assert "got a folder" in reason(tmp_path / f"folder{suffix}")
 
 
-def test_another_format_is_answered_with_the_command(tmp_path):
+def test_another_format_is_answered_with_what_to_do(tmp_path):
     (tmp_path / "a.dcm").touch()
     assert "expected one of .nii.gz, .nii" in reason(tmp_path / "a.dcm")
-    assert "sliceweave prepare hematoma SOURCE DEST" in reason(tmp_path / "a.dcm")
+    assert CONVERSION_ADVICE in reason(tmp_path / "a.dcm")
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e300])

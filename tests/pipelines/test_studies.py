@@ -1,5 +1,6 @@
 import logging
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from sliceweave.pipelines.cells import guard
 from sliceweave.pipelines.errors import InputError
-from sliceweave.pipelines.studies import Study, file_stem, find_studies
+from sliceweave.pipelines.studies import CONVERSION_ADVICE, Study, _studies_among, file_stem, find_studies
 from sliceweave.pipelines.study_csv import strip_guard
 
 LOGGER = "sliceweave.pipelines.studies"
@@ -103,7 +104,7 @@ def test_a_folder_of_masks_alone_is_no_source(make):
 
 
 def test_of_images_and_labels_the_images_are_studies_and_same_names_their_labels(make):
-    folder = make("images/a.nii", "images/b.nii", "images/sub/c.nii", "labels/a.nii", "labels/sub/c.nii", "beside.nii")
+    folder = make("images/a.nii", "images/b.nii", "images/sub/c.nii", "labels/a.nii", "labels/sub/c.nii")
     expected = [
         Study("a", folder / "images/a.nii", folder / "labels/a.nii"),
         Study("b", folder / "images/b.nii"),
@@ -113,6 +114,16 @@ def test_of_images_and_labels_the_images_are_studies_and_same_names_their_labels
     assert find_studies(folder / "images") == expected
     assert find_studies(folder / "images" / "a.nii") == expected[:1]
     assert ids(folder / "labels") == ["a", "c"]
+
+
+def test_what_lies_beside_images_and_labels_is_looked_at(make):
+    folder = make("images/a.nii", "labels/a.nii", "beside.nii", "more/b.nii", ".hidden/c.nii", "more/labels/d.nii")
+    assert find_studies(folder) == [
+        Study("beside", folder / "beside.nii"),
+        Study("a", folder / "images/a.nii", folder / "labels/a.nii"),
+        Study("b", folder / "more/b.nii"),
+        Study("d", folder / "more/labels/d.nii"),
+    ]
 
 
 def test_several_data_sets_below_a_folder_keep_their_labels(make):
@@ -157,7 +168,7 @@ def test_one_file_is_one_study_even_if_it_is_named_like_a_mask(make):
 def test_formats_to_convert_are_counted_and_the_command_is_named(make, names, content, found):
     folder = make(*names, content=content)
     assert found in reason(folder)
-    assert f"sliceweave prepare hematoma {folder} DEST" in reason(folder)
+    assert CONVERSION_ADVICE in reason(folder)
 
 
 def test_formats_to_convert_beside_studies_are_one_line_in_the_log(make, caplog):
@@ -166,12 +177,34 @@ def test_formats_to_convert_beside_studies_are_one_line_in_the_log(make, caplog)
         assert ids(folder) == ["a"]
     assert len(caplog.records) == 1
     assert "not read: 1 DICOM file, 1 PNG file" in caplog.text
-    assert "sliceweave prepare hematoma" in caplog.text
+    assert CONVERSION_ADVICE in caplog.text
+
+
+def test_pictures_of_our_report_are_not_to_be_converted(make, caplog):
+    folder = make("a.nii", "out/1.2.png", "out/1.2_mask.nii.gz", f"out/{'x' * 250}.png")
+    assert "1 PNG file;" in reason(f"{folder}/out/*.png")
+    with caplog.at_level(logging.WARNING, LOGGER):
+        assert ids(folder) == ["a"]
+    assert "not read: 1 PNG file;" in caplog.text
+    assert CONVERSION_ADVICE not in reason(folder / "out" / "1.2.png")
+
+
+def test_the_advice_is_true_of_this_version():
+    assert "dcm2niix" in CONVERSION_ADVICE
+    assert "'sliceweave prepare hematoma SOURCE DEST' comes with version 0.2" in CONVERSION_ADVICE
+
+
+def test_many_masks_beside_images_cost_no_time(make):
+    folder = make("a.nii")
+    paths = [folder / f"{number}{end}.nii" for number in range(3000) for end in ("", "_mask")]
+    start = time.process_time()
+    assert len(_studies_among(paths, "many")) == 3000
+    assert time.process_time() - start < 5
 
 
 def test_a_single_dicom_file_is_answered_with_the_command(make):
     folder = make("one.dcm", "one.txt")
-    assert "sliceweave prepare hematoma" in reason(folder / "one.dcm")
+    assert CONVERSION_ADVICE in reason(folder / "one.dcm")
     assert "expected .nii.gz, .nii, .nrrd, .mha, .mhd" in reason(folder / "one.txt")
 
 

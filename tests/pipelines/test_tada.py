@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -9,6 +11,7 @@ from sliceweave.pipelines.tada import tada
 
 PIXEL_MM = (0.5, 0.8)
 THICKNESS_MM = 4.0
+SHEARED = np.array([[0.5, 0.3, 0], [0.1, 0.7, 0], [0, 0.2, 5]])
 
 
 def geometry_of(shape, columns=None):
@@ -143,12 +146,38 @@ def test_holes_and_notches_are_spanned():
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("columns", [np.diag([0.5, 0.8, 4]), np.array([[0.5, 0.3, 0], [0.1, 0.7, 0], [0, 0.2, 5]])])
+@pytest.mark.parametrize("columns", [np.diag([0.5, 0.8, 4]), SHEARED])
 def test_diameters_equal_those_of_a_plain_rewrite(seed, columns):
     mask = blob(seed, size=24)
     geometry = geometry_of(mask.shape, columns)
     estimate = tada(mask, geometry)
     assert (estimate.a_mm, estimate.b_mm) == pytest.approx(slow_diameters(mask, geometry), rel=1e-9)
+
+
+@pytest.mark.parametrize("columns", [np.diag([0.5, 0.8, 4]), np.diag([-0.5, 0.5, 4]), SHEARED, -SHEARED])
+def test_a_single_pixel_measures_as_its_outline_does(columns):
+    mask = np.zeros((3, 4, 3), bool)
+    mask[0, 1, 0] = mask[1, 2, 1] = True
+    geometry = geometry_of(mask.shape, columns)
+    estimate = tada(mask, geometry)
+    assert (estimate.a_mm, estimate.b_mm) == pytest.approx(slow_diameters(mask[:, :, 1:2], geometry), rel=1e-9)
+    assert estimate.c_mm == pytest.approx(2 * geometry.slice_thicknesses_mm[0])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_holes_change_nothing(seed):
+    holed = np.random.default_rng(seed).random((13, 11, 1)) < 0.6
+    holed[[0, -1]] = holed[:, [0, -1]] = True
+    geometry = geometry_of(holed.shape, SHEARED)
+    estimate = tada(holed, geometry)
+    assert (estimate.a_mm, estimate.b_mm) == pytest.approx(slow_diameters(holed, geometry), rel=1e-9)
+
+
+def test_a_block_full_of_holes_takes_no_longer_than_a_full_one():
+    block = np.random.default_rng(0).random((512, 512, 1)) < 0.5
+    start = time.process_time()
+    tada(block, geometry_of(block.shape))
+    assert time.process_time() - start < 2
 
 
 @pytest.mark.parametrize("seed", range(5))

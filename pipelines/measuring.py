@@ -1,0 +1,87 @@
+"""From one scan and its mask to what the report says of each label."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sliceweave.pipelines.errors import InputError
+from sliceweave.pipelines.findings import midline_r_mm
+from sliceweave.pipelines.geometry import Geometry, same_grid
+from sliceweave.pipelines.reading import Scan, read_scan
+from sliceweave.pipelines.rows import LabelResult
+from sliceweave.pipelines.volumetry import Measurement, measure, volume_ml
+
+logger = logging.getLogger(__name__)
+
+UNSURE = (0.25, 0.75)
+"""Probabilities between which a voxel is neither clearly lesion nor clearly not."""
+
+Mask = NDArray[np.uint8]
+
+
+def turned(scan: Scan, mask: Mask, ras_axis: int) -> tuple[Scan, Mask]:
+    """Scan and mask with the array axis nearest to a patient axis last: the file's own order of axes is left behind."""
+    axes = scan.geometry.axes_ending_in(ras_axis)
+    view = replace(scan, voxels=scan.voxels.transpose(axes), geometry=scan.geometry.permuted(axes))
+    return view, mask.transpose(axes)
+
+
+def label_results(
+    mask: Mask, scan: Scan, labels: Mapping[int, str], reference_ml: Mapping[int, float]
+) -> list[LabelResult]:
+    """What is measured of each label of the mask (I, J, K) on its scan; an empty one measures 0.0 ml."""
+    middle_mm = midline_r_mm(scan.voxels, scan.geometry)
+    return [
+        LabelResult(
+            name,
+            without_side_if_unknown(measure(mask == value, scan.geometry, middle_mm), scan),
+            reference_volume_ml=reference_ml.get(value),
+        )
+        for value, name in labels.items()
+    ]
+
+
+def without_side_if_unknown(measurement: Measurement, scan: Scan) -> Measurement:
+    """The measurement, less its side where the header (both codes 0) does not say how the patient lies."""
+    codes = (int(scan.header["qform_code"]), int(scan.header["sform_code"]))
+    return measurement if any(codes) else replace(measurement, side="")
+
+
+def reference_volumes_ml(label: str | None, scan: Scan, labels: Mapping[int, str]) -> dict[int, float]:
+    """Volume of each label of a reference mask on the scan's geometry.
+
+    With one label, whatever is not zero belongs to it. Empty, with a line in the log, if the mask does not fit the scan
+    or holds a value that is no label.
+    """
+    if not label:
+        return {}
+    try:
+        reference = read_scan(Path(label))
+    except InputError as error:
+        logger.warning("no reference volume: %s", error)
+        return {}
+    if not same_grid(reference.geometry, scan.geometry):
+        logger.warning("no reference volume: %s does not lie on the grid of its image", label)
+        return {}
+    if len(labels) == 1:
+        return {value: volume_ml(reference.voxels > 0, scan.geometry) for value in labels}
+    if unknown := sorted(set(np.unique(reference.voxels).tolist()) - {0, *labels}):
+        logger.warning("no reference volume: %s holds %s, expected 0 and %s", label, unknown[:5], sorted(labels))
+        return {}
+    return {value: volume_ml(reference.voxels == value, scan.geometry) for value in labels}
+
+
+def certainty_flags(probability: NDArray[np.float32], mask: NDArray[np.uint8], geometry: Geometry) -> tuple[str, ...]:
+    """`high_uncertainty`: more than 1 ml is neither clearly lesion nor clearly not, and over half the lesion."""
+    unsure = np.count_nonzero((probability > UNSURE[0]) & (probability < UNSURE[1]))
+    is_high = unsure * geometry.voxel_ml > 1.0 and unsure > 0.5 * np.count_nonzero(mask)
+    return ("high_uncertainty",) if is_high else ()
+
+
+def title_of(study_id: str, results: Sequence[LabelResult]) -> str:
+    """The headline of a picture: the study and its volumes."""
+    return f"{study_id}: " + ", ".join(f"{r.label} {r.measurement.volume_ml:.1f} ml" for r in results)

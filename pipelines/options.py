@@ -1,0 +1,52 @@
+"""Values from a command line, checked where a run begins: a bundle's options arrive as whatever was typed."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sliceweave.pipelines.errors import InputError
+
+
+def yes_or_no(value: Any, name: str) -> bool:
+    """True or False, also as text: `--resume false` arrives as the text `false`, which Python takes for true.
+
+    Raises:
+        InputError: anything else.
+    """
+    answer = {"true": True, "false": False}.get(str(value).lower())
+    if answer is None:
+        raise InputError(f"--{name} is True or False, got {value!r}")
+    return answer
+
+
+def probability(value: Any) -> float:
+    """A threshold on probabilities.
+
+    Raises:
+        InputError: not a number between 0 and 1.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+        raise InputError(f"--threshold is a probability between 0 and 1, got {value!r}")
+    return float(value)
+
+
+def in_plane_size(plane_size: Any) -> list[int]:
+    """The size to bring slices to, with -1 for the axis along which they are stacked: it stays as it is.
+
+    Raises:
+        InputError: not two whole numbers of pixels.
+    """
+    is_pair = isinstance(plane_size, Sequence) and len(plane_size) == 2
+    if not is_pair or not all(isinstance(side, int) and side > 0 for side in plane_size):
+        raise InputError(f'--plane_size is two numbers of pixels, like "[256,256]", got {plane_size!r}')
+    return [*plane_size, -1]
+
+
+def whole_number(value: Any, name: str, odd: bool = False) -> int:
+    """A positive whole number, odd if it has to be.
+
+    Raises:
+        InputError: anything else.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1 or (odd and value % 2 == 0):
+        raise InputError(f"--{name} is {'an odd' if odd else 'a'} whole number from 1, got {value!r}")
+    return value

@@ -1,0 +1,40 @@
+import pytest
+
+from sliceweave.pipelines.errors import InputError
+from sliceweave.pipelines.options import in_plane_size, probability, whole_number, yes_or_no
+
+
+@pytest.mark.parametrize(("typed", "meant"), [(True, True), ("true", True), ("False", False), ("false", False)])
+def test_yes_and_no_may_come_as_text(typed: object, meant: bool) -> None:
+    assert yes_or_no(typed, "resume") is meant
+
+
+def test_values_in_range_pass_as_they_are() -> None:
+    assert probability(0.4) == 0.4
+    assert in_plane_size([256, 320]) == [256, 320, -1]
+    assert in_plane_size((256, 320)) == [256, 320, -1]
+    assert whole_number(3, "slab", odd=True) == 3
+
+
+@pytest.mark.parametrize("typed", ["maybe", None, 2, ""])
+def test_neither_yes_nor_no_is_one_clear_line(typed: object) -> None:
+    with pytest.raises(InputError, match="--resume is True or False, got"):
+        yes_or_no(typed, "resume")
+
+
+@pytest.mark.parametrize("typed", [0, 1, 5, 40, "abc", (0, 4), True])
+def test_a_threshold_is_a_probability(typed: object) -> None:
+    with pytest.raises(InputError, match="--threshold is a probability between 0 and 1, got"):
+        probability(typed)
+
+
+@pytest.mark.parametrize("typed", [256, "256", [256], [256, 0], [256.0, 256.0], [1, 2, 3]])
+def test_a_plane_has_two_sizes(typed: object) -> None:
+    with pytest.raises(InputError, match="--plane_size is two numbers of pixels"):
+        in_plane_size(typed)
+
+
+@pytest.mark.parametrize("typed", [0, -1, 2, 1.0, "3", True])
+def test_a_slab_is_odd(typed: object) -> None:
+    with pytest.raises(InputError, match="--slab is an odd whole number from 1, got"):
+        whole_number(typed, "slab", odd=True)
