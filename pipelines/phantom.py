@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from tqdm import tqdm
 
-from sliceweave.pipelines.atomic import remove_partials, write_atomically
+from sliceweave.pipelines.atomic import remove, remove_partials, write_atomically
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.phantom_grid import PhantomOptions, ScanGrid, scan_grid
 from sliceweave.pipelines.phantom_head import grow_head
@@ -110,7 +110,7 @@ def _write_case(index: int, directory: Path, seed: int, options: PhantomOptions)
         if options.uneven:
             write_atomically(sidecar, _sidecar_bytes(case.grid))
         else:
-            sidecar.unlink(missing_ok=True)
+            remove(sidecar)
         write_atomically(directory / folder / f"{name}.nii.gz", content)
     return name, case.volume_ml
 

@@ -1,6 +1,5 @@
 import logging
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ from hypothesis import strategies as st
 
 from sliceweave.pipelines.cells import guard
 from sliceweave.pipelines.errors import InputError
-from sliceweave.pipelines.studies import CONVERSION_ADVICE, Study, _studies_among, file_stem, find_studies
+from sliceweave.pipelines.studies import CONVERSION_ADVICE, Study, file_stem, find_studies
 from sliceweave.pipelines.study_csv import strip_guard
 
 LOGGER = "sliceweave.pipelines.studies"
@@ -192,14 +191,6 @@ def test_pictures_of_our_report_are_not_to_be_converted(make, caplog):
 def test_the_advice_is_true_of_this_version():
     assert "dcm2niix" in CONVERSION_ADVICE
     assert "'sliceweave prepare hematoma SOURCE DEST' comes with version 0.2" in CONVERSION_ADVICE
-
-
-def test_many_masks_beside_images_cost_no_time(make):
-    folder = make("a.nii")
-    paths = [folder / f"{number}{end}.nii" for number in range(3000) for end in ("", "_mask")]
-    start = time.process_time()
-    assert len(_studies_among(paths, "many")) == 3000
-    assert time.process_time() - start < 5
 
 
 def test_a_single_dicom_file_is_answered_with_the_command(make):
