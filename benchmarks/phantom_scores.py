@@ -48,11 +48,12 @@ def main() -> None:
     arguments = parser.parse_args()
     table = score_table(arguments.studies, arguments.results)
     print(table.to_string(float_format="{:.2f}".format))
-    print(
-        f"{len(table)} studies: mean absolute error {table['error_ml'].abs().mean():.2f} ml, "
-        f"mean Dice {table['dice'].mean():.3f}, lowest {table['dice'].min():.3f} "
-        f"({platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__})"
-    )
+    bleeding, healthy = table[table["true_ml"] > 0], table[table["true_ml"] == 0]
+    print(f"{len(table)} studies: mean absolute error {table['error_ml'].abs().mean():.2f} ml")
+    print(f"{len(bleeding)} bleed: mean Dice {bleeding['dice'].mean():.3f}, lowest {bleeding['dice'].min():.3f}")
+    if len(healthy):
+        print(f"{len(healthy)} healthy: false alarm of {healthy['measured_ml'].mean():.2f} ml in the mean")
+    print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     sys.exit(int(table["measured_ml"].isna().any()))
 
 
