@@ -1,44 +1,125 @@
-"""Convolution bricks shared by the papers, in 2D and 3D."""
+"""Bricks that two papers or more are built from, in 2D and 3D."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from itertools import pairwise
+from typing import Any
 
 import torch
-from monai.networks.blocks import Convolution, UnetResBlock
+from monai.networks.blocks import ADN, Convolution
+from monai.networks.layers.factories import Conv
 from torch import nn
+from torch.nn import functional as F
+
+VGG16_CONVOLUTIONS = (2, 2, 3, 3, 3)  # in each stage; Simonyan and Zisserman, 2015, arXiv:1409.1556, Table 1, column D
 
 
-def conv_norm_act(spatial_dims: int, in_channels: int, out_channels: int, act: bool = True) -> nn.Module:
-    """3×3 convolution, batch normalisation and, unless switched off, ReLU: `(B, C_in, *S)` → `(B, C_out, *S)`."""
-    return Convolution(
-        spatial_dims,
-        in_channels,
-        out_channels,
-        norm="BATCH",
-        act="RELU" if act else None,
-        adn_ordering="NA",
-        bias=False,
+def conv(
+    spatial_dims: int, in_channels: int, out_channels: int, kernel_size: int = 3, stride: int = 1, dilation: int = 1
+) -> nn.Module:
+    """A bare convolution that keeps the size unless strided: `(B, C_in, *S)` → `(B, C_out, *S / stride)`."""
+    padding = dilation * (kernel_size // 2)
+    layer = Conv[Conv.CONV, spatial_dims]
+    return layer(in_channels, out_channels, kernel_size, stride=stride, padding=padding, dilation=dilation)
+
+
+def conv_norm_act(spatial_dims: int, in_channels: int, out_channels: int, **options: Any) -> nn.Module:
+    """3×3 convolution, batch normalisation, ReLU: `(B, C_in, *S)` → `(B, C_out, *S)`; `options` are MONAI's."""
+    defaults: dict[str, Any] = {"norm": "BATCH", "act": "RELU", "adn_ordering": "NA", "bias": False}
+    return Convolution(spatial_dims, in_channels, out_channels, **(defaults | options))
+
+
+def conv_chain(spatial_dims: int, widths: Sequence[int], **options: Any) -> nn.Sequential:
+    """`conv_norm_act` from each width to the next: `(B, widths[0], *S)` → `(B, widths[-1], *S)`."""
+    return nn.Sequential(*(conv_norm_act(spatial_dims, i, o, **options) for i, o in pairwise(widths)))
+
+
+def double_conv(spatial_dims: int, in_channels: int, out_channels: int, **options: Any) -> nn.Sequential:
+    """U-Net's stage, `conv_norm_act` twice: `(B, C_in, *S)` → `(B, C_out, *S)`."""
+    return conv_chain(spatial_dims, [in_channels, out_channels, out_channels], **options)
+
+
+def act_conv(spatial_dims: int, in_channels: int, out_channels: int, act: str = "RELU", stride: int = 1) -> nn.Module:
+    """Pre-activated: batch normalisation, activation, 3×3 convolution: `(B, C_in, *S)` → `(B, C_out, *S/stride)`."""
+    return nn.Sequential(
+        ADN("NA", in_channels, act=act, norm="BATCH", norm_dim=spatial_dims),
+        conv(spatial_dims, in_channels, out_channels, stride=stride),
     )
 
 
-def residual_block(spatial_dims: int, in_channels: int, out_channels: int) -> nn.Module:
-    """Two 3×3 convolutions plus a shortcut, 1×1 where the width changes: `(B, C_in, *S)` → `(B, C_out, *S)`.
+class Residual(nn.Module):
+    """The sum of a trunk and its shortcut, whose results agree in shape."""
 
-    He et al., *Deep residual learning for image recognition*, 2016, doi:10.1109/CVPR.2016.90.
-    """
-    return UnetResBlock(
-        spatial_dims, in_channels, out_channels, kernel_size=3, stride=1, norm_name="batch", act_name="relu"
-    )
-
-
-class UpConcat(nn.Module):
-    """Linear upsampling by two, then concatenation with the skip: `(B, C, *S)`, `(B, C', *2S)` → `(B, C' + C, *2S)`."""
-
-    def __init__(self, spatial_dims: int) -> None:
+    def __init__(self, trunk: nn.Module, shortcut: nn.Module) -> None:
         super().__init__()
-        self.up = nn.Upsample(scale_factor=2, mode="bilinear" if spatial_dims == 2 else "trilinear")
+        self.trunk = trunk
+        self.shortcut = shortcut
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.trunk(x) + self.shortcut(x)
+
+
+def linear_up(spatial_dims: int) -> nn.Module:
+    """Bilinear or trilinear upsampling by two: `(B, C, *S)` → `(B, C, *2S)`."""
+    return nn.Upsample(scale_factor=2, mode="bilinear" if spatial_dims == 2 else "trilinear")
+
+
+def transposed_up(spatial_dims: int, in_channels: int, out_channels: int) -> nn.Module:
+    """2×2 transposed convolution with stride two: `(B, C_in, *S)` → `(B, C_out, *2S)`."""
+    return Conv[Conv.CONVTRANS, spatial_dims](in_channels, out_channels, kernel_size=2, stride=2)
+
+
+class Concat(nn.Module):
+    """U-Net's joint: `(B, C, *S)` and the skip `(B, C', *S)` → `(B, C' + C, *S)`."""
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
-        return torch.cat([skip, self.up(x)], dim=1)
+        return torch.cat([skip, x], dim=1)
+
+
+class AttendedJoint(nn.Module):
+    """Another joint, attention on the skip before it."""
+
+    def __init__(self, attention: nn.Module, joint: nn.Module) -> None:
+        super().__init__()
+        self.attention = attention
+        self.joint = joint
+
+    def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+        return self.joint(x, self.attention(skip))
+
+
+class DecoderStage(nn.Module):
+    """Upsampling, a joint `(x, skip) → x`, convolutions: `(B, C, *S)`, `(B, C', *2S)` → `(B, C_out, *2S)`."""
+
+    def __init__(self, up: nn.Module, joint: nn.Module, convs: nn.Module) -> None:
+        super().__init__()
+        self.up = up
+        self.joint = joint
+        self.convs = convs
+
+    def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+        return self.convs(self.joint(self.up(x), skip))
+
+
+class MultiScaleFusion(nn.Module):
+    """Logits from the maps of all scales, concatenated and fused by a 1×1 convolution, and from each scale.
+
+    Maps `(B, C_k, *S_k)`, the finest last → `[fused, finest, …, coarsest]`, each `(B, out_channels, *S)` at the
+    finest size. The tail serves deep supervision. Qin et al., *U²-Net*, 2020, doi:10.1016/j.patcog.2020.107404, Fig. 5.
+    """
+
+    def __init__(self, spatial_dims: int, widths: Sequence[int], out_channels: int, kernel_size: int = 1) -> None:
+        super().__init__()
+        self.mode = "bilinear" if spatial_dims == 2 else "trilinear"
+        self.sides = nn.ModuleList(conv(spatial_dims, width, out_channels, kernel_size) for width in widths)
+        self.fuse = conv(spatial_dims, len(widths) * out_channels, out_channels, kernel_size=1)
+
+    def forward(self, maps: list[torch.Tensor]) -> list[torch.Tensor]:
+        size = maps[-1].shape[2:]
+        sides: list[torch.Tensor] = []
+        for level, side in enumerate(self.sides):
+            sides.insert(0, F.interpolate(side(maps[level]), size=size, mode=self.mode))
+        sides.insert(0, self.fuse(torch.cat(sides, dim=1)))
+        return sides
 
 
 def check_parts(parts: Collection[str], known: Collection[str]) -> frozenset[str]:
@@ -51,3 +132,13 @@ def check_parts(parts: Collection[str], known: Collection[str]) -> frozenset[str
     if unknown := sorted(chosen - frozenset(known)):
         raise ValueError(f"unknown parts {unknown}: choose from {sorted(known)}")
     return chosen
+
+
+def two_dimensional_only(network: str, spatial_dims: int) -> None:
+    """Nothing, for 2D.
+
+    Raises:
+        ValueError: another dimension is asked of a network that its paper defines in 2D.
+    """
+    if spatial_dims != 2:
+        raise ValueError(f"{network} is defined in 2D only: expected spatial_dims 2, got {spatial_dims}")

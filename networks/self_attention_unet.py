@@ -4,29 +4,19 @@ Li, Yu, Hu, Ke, Yu: *Cerebral hematoma segmentation and bleeding volume measurem
 (in Chinese), Fig. 1.
 """
 
+import math
 from collections.abc import Collection, Sequence
 
 import torch
+from monai.networks.blocks import UnetResBlock
 from torch import nn
 
-from sliceweave.networks.attention import ChannelAttention, SelfAttention, SpatialAttention
-from sliceweave.networks.blocks import UpConcat, check_parts, conv_norm_act, residual_block
-from sliceweave.networks.skeleton import EncoderDecoder
+from sliceweave.networks.attention import SelfAttention
+from sliceweave.networks.blocks import AttendedJoint, Concat, DecoderStage, check_parts, conv, conv_norm_act, linear_up
+from sliceweave.networks.skeleton import EncoderDecoder, crop_like, max_pool
+from sliceweave.networks.skip_attention import ChannelAttention, SpatialAttention
 
 PARTS = ("SA", "CA", "SPA")
-
-
-class DecoderStage(nn.Module):
-    """Attention on the skip, bilinear upsampling, concatenation, two convolutions: `(B, C, *S)` → `(B, C_out, *2S)`."""
-
-    def __init__(self, attention: nn.Module, up: nn.Module, convs: nn.Module) -> None:
-        super().__init__()
-        self.attention = attention
-        self.up = up
-        self.convs = convs
-
-    def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
-        return self.convs(self.up(x, self.attention(skip)))
 
 
 class SelfAttentionUNet(nn.Module):
@@ -61,25 +51,32 @@ class SelfAttentionUNet(nn.Module):
         chosen = check_parts(parts, PARTS)
         ins = [in_channels, *widths[:-1]]
         outs = [out_channels, *widths[:-1]]
-        levels = reversed(range(len(widths)))
         self.u = EncoderDecoder(
-            encoder=[residual_block(spatial_dims, i, o) for i, o in zip(ins, widths, strict=True)],
-            bottom=SelfAttention(widths[-1]) if "SA" in chosen else nn.Identity(),
+            down=max_pool(spatial_dims),
+            encoder=[
+                UnetResBlock(spatial_dims, i, o, kernel_size=3, stride=1, norm_name="batch", act_name="relu")
+                for i, o in zip(ins, widths, strict=True)
+            ],
+            bottom=bottom_attention(widths[-1]) if "SA" in chosen else nn.Identity(),
             decoder=[
                 DecoderStage(
-                    skip_attention(spatial_dims, widths[level], chosen),
-                    UpConcat(spatial_dims),
+                    linear_up(spatial_dims),
+                    AttendedJoint(skip_attention(spatial_dims, widths[level], chosen), Concat()),
                     decoder_convs(spatial_dims, widths[level], outs[level], last=level == 0),
                 )
-                for level in levels
+                for level in reversed(range(len(widths)))
             ],
-            head=nn.Conv2d(out_channels, out_channels, 3, padding=1)
-            if spatial_dims == 2
-            else nn.Conv3d(out_channels, out_channels, 3, padding=1),
         )
+        self.head = conv(spatial_dims, out_channels, out_channels)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        return self.u(image)
+        return crop_like(self.head(self.u(image)[-1]), image)
+
+
+def bottom_attention(channels: int) -> nn.Sequential:
+    """Position encoding, then multi-head self-attention; the number of heads is the largest divisor of C up to 8."""
+    heads = max(n for n in range(1, 9) if channels % n == 0)
+    return nn.Sequential(PositionEncoding(), SelfAttention(channels, heads))
 
 
 def skip_attention(spatial_dims: int, channels: int, parts: Collection[str]) -> nn.Sequential:
@@ -97,5 +94,33 @@ def decoder_convs(spatial_dims: int, width: int, out_channels: int, last: bool) 
     middle = width if last else out_channels
     return nn.Sequential(
         conv_norm_act(spatial_dims, 2 * width, middle),
-        conv_norm_act(spatial_dims, middle, out_channels, act=not last),
+        conv_norm_act(spatial_dims, middle, out_channels, act=None if last else "RELU"),
     )
+
+
+class PositionEncoding(nn.Module):
+    """The map plus the sinusoidal `position_encoding` of its size: `(B, C, *S)` → `(B, C, *S)`."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + position_encoding(x)
+
+
+def position_encoding(x: torch.Tensor) -> torch.Tensor:
+    """Sinusoidal position along each axis for a map of any size: `(B, C, *S)` → `(C, *S)`.
+
+    Each of the D axes owns 2·⌊C / 2D⌋ channels, sines first; channels left over are zero. Channel k of an axis has the
+    frequency 10000^(−k/K). Vaswani et al., *Attention is all you need*, 2017, arXiv:1706.03762.
+    """
+    size = x.shape[2:]
+    dims = len(size)
+    frequencies = x.shape[1] // (2 * dims)
+    exponent = torch.arange(frequencies, device=x.device, dtype=torch.float32) / max(frequencies, 1)
+    omega = torch.exp(-math.log(10000.0) * exponent)
+    code = torch.zeros(x.shape[1:], device=x.device, dtype=torch.float32)
+    for axis in range(dims):
+        angle = torch.outer(omega, torch.arange(size[axis], device=x.device, dtype=torch.float32))
+        shape = [2 * frequencies] + [1] * dims
+        shape[axis + 1] = size[axis]
+        wave = torch.cat([angle.sin(), angle.cos()]).view(shape)
+        code[2 * frequencies * axis : 2 * frequencies * (axis + 1)] += wave
+    return code.to(x.dtype)

@@ -3,15 +3,20 @@
 from collections.abc import Sequence
 
 import torch
+from monai.networks.layers.factories import Pool
 from torch import nn
 from torch.nn import functional as F
 
 
 def pad_to_multiple(x: torch.Tensor, multiple: int) -> torch.Tensor:
-    """The map, far edges replicated until every size divides by `multiple`: `(B, C, *S)` → `(B, C, *S')`."""
+    """The map, far edges replicated until every size divides by `multiple`: `(B, C, *S)` → `(B, C, *S')`.
+
+    S' is at least twice `multiple`, so that the deepest map keeps two pixels a side: a normalisation cannot take the
+    deviation of a single value.
+    """
     pads: list[int] = []
     for axis in range(x.dim() - 1, 1, -1):
-        pads += [0, -x.shape[axis] % multiple]
+        pads += [0, max(-x.shape[axis] % multiple, 2 * multiple - x.shape[axis])]
     return F.pad(x, pads, mode="replicate") if sum(pads) > 0 else x
 
 
@@ -22,33 +27,42 @@ def crop_like(x: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     return x
 
 
+def max_pool(spatial_dims: int) -> nn.Module:
+    """2×2 max pooling: `(B, C, *S)` → `(B, C, *S/2)`."""
+    return Pool[Pool.MAX, spatial_dims](2)
+
+
 class EncoderDecoder(nn.Module):
-    """A U of any depth and any input size: `(B, C_in, *S)` → `(B, C_out, *S)`, logits.
+    """A U of any depth and any input size: `(B, C_in, *S)` → the decoder's maps, the deepest first, the last full size.
+
+    The input is padded first (`pad_to_multiple`), so the maps may exceed S: `crop_like` cuts what the head gives.
 
     Args:
-        encoder: stages `x → x`; the result of each is a skip, then 2×2 max pooling halves it.
+        down: halves what a stage gives before the next stage takes it; the identity where stages are strided.
+        encoder: stages `x → x`, the first at full size; the result of each is a skip.
         bottom: what stands at the end of the encoder, `x → x`.
         decoder: stages `(x, skip) → x`, the deepest first, each doubling the size.
-        head: `x → logits`.
     """
 
     def __init__(
-        self, encoder: Sequence[nn.Module], bottom: nn.Module, decoder: Sequence[nn.Module], head: nn.Module
+        self, down: nn.Module, encoder: Sequence[nn.Module], bottom: nn.Module, decoder: Sequence[nn.Module]
     ) -> None:
         super().__init__()
+        self.down = down
         self.encoder = nn.ModuleList(encoder)
         self.bottom = bottom
         self.decoder = nn.ModuleList(decoder)
-        self.head = head
 
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
+    def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
         x = pad_to_multiple(image, 1 << len(self.encoder))
         skips: list[torch.Tensor] = []
         for stage in self.encoder:
             x = stage(x)
             skips.append(x)
-            x = F.max_pool2d(x, 2) if x.dim() == 4 else F.max_pool3d(x, 2)
+            x = self.down(x)
         x = self.bottom(x)
+        maps: list[torch.Tensor] = []
         for level, stage in enumerate(self.decoder):
             x = stage(x, skips[-1 - level])
-        return crop_like(self.head(x), image)
+            maps.append(x)
+        return maps

@@ -1,7 +1,13 @@
+from collections.abc import Callable
+
+import numpy as np
 import pytest
 import torch
 
 from sliceweave.networks import SelfAttentionUNet
+from sliceweave.networks.self_attention_unet import bottom_attention, position_encoding
+
+SizesSeen = Callable[[torch.nn.Module, torch.Tensor], dict[str, tuple[int, ...]]]
 
 
 def parameters(net: torch.nn.Module) -> int:
@@ -16,23 +22,14 @@ def test_parameter_counts_are_pinned(spatial_dims: int, widths: tuple[int, ...],
     assert parameters(SelfAttentionUNet(spatial_dims, 1, 1, widths)) == expected
 
 
-def shapes_seen(net: SelfAttentionUNet, image: torch.Tensor) -> dict[str, torch.Size]:
-    seen = {}
-    for name, module in net.named_modules():
-        module.register_forward_hook(lambda _m, _i, out, name=name: seen.__setitem__(name, out.shape))
-    with torch.no_grad():
-        net(image)
-    return seen
-
-
-def test_maps_have_the_sizes_of_figure_1() -> None:
-    seen = shapes_seen(SelfAttentionUNet(2, 1, 1).eval(), torch.rand(1, 1, 512, 512))
-    encoder = [tuple(seen[f"u.encoder.{i}"][1:]) for i in range(4)]
+def test_maps_have_the_sizes_of_figure_1(sizes: SizesSeen) -> None:
+    seen = sizes(SelfAttentionUNet(2, 1, 1), torch.rand(1, 1, 512, 512))
+    encoder = [seen[f"u.encoder.{i}"] for i in range(4)]
     assert encoder == [(64, 512, 512), (128, 256, 256), (256, 128, 128), (512, 64, 64)]
-    assert tuple(seen["u.bottom"][1:]) == (512, 32, 32)
-    decoder = [tuple(seen[f"u.decoder.{i}"][1:]) for i in range(4)]
+    assert seen["u.bottom"] == (512, 32, 32)
+    decoder = [seen[f"u.decoder.{i}"] for i in range(4)]
     assert decoder == [(256, 64, 64), (128, 128, 128), (64, 256, 256), (1, 512, 512)]
-    assert tuple(seen["u.decoder.3.convs.0"][1:]) == (64, 512, 512)
+    assert seen["u.decoder.3.convs.0"] == (64, 512, 512)
 
 
 def test_the_last_map_is_not_rectified_but_every_other_convolution_is() -> None:
@@ -56,3 +53,29 @@ def test_parts_build_just_their_modules(parts: tuple[str, ...]) -> None:
 def test_an_unknown_part_is_named() -> None:
     with pytest.raises(ValueError, match=r"unknown parts \['CBAM'\]: choose from \['CA', 'SA', 'SPA'\]"):
         SelfAttentionUNet(2, 1, 1, parts=("SA", "CBAM"))
+
+
+@pytest.mark.parametrize(("channels", "size"), [(8, (3, 5)), (12, (2, 3, 4)), (16, (2, 3, 4)), (3, (4, 4))])
+def test_position_encoding_follows_its_formula(channels: int, size: tuple[int, ...]) -> None:
+    dims = len(size)
+    frequencies = channels // (2 * dims)
+    expected = np.zeros((channels, *size))
+    for position in np.ndindex(size):
+        for axis in range(dims):
+            for k in range(frequencies):
+                angle = position[axis] * 10000 ** (-k / frequencies)
+                first = 2 * frequencies * axis + k
+                expected[(first, *position)] = np.sin(angle)
+                expected[(first + frequencies, *position)] = np.cos(angle)
+    code = position_encoding(torch.zeros(1, channels, *size))
+    np.testing.assert_allclose(code.numpy(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("channels", "heads"), [(16, 8), (12, 6), (7, 7), (11, 1)])
+def test_heads_are_the_largest_divisor_up_to_eight(channels: int, heads: int) -> None:
+    assert bottom_attention(channels)[1].heads == heads
+
+
+def test_the_bottom_attends_to_the_map_with_its_positions() -> None:
+    bottom, x = bottom_attention(12).double(), torch.randn(1, 12, 3, 4, 5, dtype=torch.float64)
+    torch.testing.assert_close(bottom(x), bottom[1](x + position_encoding(x)))

@@ -1,0 +1,63 @@
+"""V·ReLU(KᵀQ) without ever holding the affinities: block by block, forward and backward."""
+
+import math
+from typing import Any
+
+import torch
+
+
+def rectified_affinity(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """Σ_j ReLU(k_j·q_i)·v_j for `(B, D, N)`, `(B, D, M)`, `(B, E, M)` → `(B, E, N)`, in float32 at least.
+
+    A scripted network (TorchScript knows no custom gradient) computes the same, but holds the affinities in training.
+    """
+    if torch.jit.is_scripting():
+        return affinity_sums(query, key, value)
+    result: torch.Tensor = RectifiedAffinity.apply(query, key, value)  # type: ignore[no-untyped-call]
+    return result
+
+
+def tile_size(x: torch.Tensor) -> int:
+    """Pixels a side of a block: on a processor a batch's blocks stay in its cache, other devices want larger ones."""
+    affinities = 1 << 20 if x.is_cpu else 1 << 26
+    return max(int(math.sqrt(affinities / x.shape[0])), 64)
+
+
+def affinity_sums(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """`rectified_affinity`, block by block."""
+    tile = tile_size(query)
+    shape = [query.shape[0], value.shape[1], query.shape[2]]
+    sums = torch.zeros(shape, dtype=torch.promote_types(value.dtype, torch.float32), device=value.device)
+    for i in range(0, query.shape[2], tile):
+        columns = sums[:, :, i : i + tile]
+        for j in range(0, key.shape[2], tile):
+            affinity = torch.bmm(key[:, :, j : j + tile].transpose(1, 2), query[:, :, i : i + tile]).relu_()
+            columns += torch.bmm(value[:, :, j : j + tile].to(affinity.dtype), affinity)
+    return sums
+
+
+class RectifiedAffinity(torch.autograd.Function):
+    """`rectified_affinity` whose gradient computes the blocks of affinities again instead of keeping them."""
+
+    @staticmethod
+    def forward(ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(query, key, value)
+        return affinity_sums(query, key, value)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        inputs = ctx.saved_tensors
+        query, key, value = (x.to(grad.dtype) for x in inputs)
+        grads = [torch.zeros_like(x) for x in (query, key, value)]
+        tile = tile_size(query)
+        for i in range(0, query.shape[2], tile):
+            q, g = query[:, :, i : i + tile], grad[:, :, i : i + tile]
+            for j in range(0, key.shape[2], tile):
+                k, v = key[:, :, j : j + tile], value[:, :, j : j + tile]
+                affinity = torch.bmm(k.transpose(1, 2), q).relu_()
+                grad_cosine = torch.bmm(v.transpose(1, 2), g).mul_(affinity > 0)
+                grads[0][:, :, i : i + tile] += torch.bmm(k, grad_cosine)
+                grads[1][:, :, j : j + tile] += torch.bmm(q, grad_cosine.transpose(1, 2))
+                grads[2][:, :, j : j + tile] += torch.bmm(g, affinity.transpose(1, 2))
+        return tuple(x.to(original.dtype) for x, original in zip(grads, inputs, strict=True))

@@ -1,0 +1,41 @@
+"""Attention of the haematoma network's skips: which channels matter, then which pixels. In 2D and 3D.
+
+Woo et al., *CBAM: convolutional block attention module*, 2018, doi:10.1007/978-3-030-01234-2_1.
+"""
+
+import torch
+from torch import nn
+
+from sliceweave.networks.blocks import conv
+
+
+class ChannelAttention(nn.Module):
+    """Scales each channel by a weight in 0…1: `(B, C, *S)` → `(B, C, *S)`.
+
+    Global average and maximum go through one shared two-layer perceptron, are added, and pass a sigmoid.
+    """
+
+    def __init__(self, channels: int, reduction: int = 16) -> None:
+        super().__init__()
+        hidden = max(channels // reduction, 1)
+        self.mlp = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        pixels = x.flatten(2)
+        weight = torch.sigmoid(self.mlp(pixels.mean(-1)) + self.mlp(pixels.amax(-1)))
+        return (pixels * weight.unsqueeze(-1)).view_as(x)
+
+
+class SpatialAttention(nn.Module):
+    """Scales each pixel by a weight in 0…1: `(B, C, *S)` → `(B, C, *S)`.
+
+    The channels' mean and maximum go through one 7×7 convolution and a sigmoid.
+    """
+
+    def __init__(self, spatial_dims: int) -> None:
+        super().__init__()
+        self.conv = conv(spatial_dims, 2, 1, kernel_size=7)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        summary = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], dim=1)
+        return x * torch.sigmoid(self.conv(summary))
