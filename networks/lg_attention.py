@@ -20,7 +20,7 @@ class LGAttention(nn.Module):
 
     def forward(self, skip: torch.Tensor) -> torch.Tensor:
         local = from_quadrants(self.pcm(to_quadrants(skip)))
-        return skip * pixel_weighted(local, self.pcm(skip))
+        return (skip * pixel_weighted(local, self.pcm(skip))).to(skip.dtype)
 
 
 def to_quadrants(x: torch.Tensor) -> torch.Tensor:
@@ -43,7 +43,7 @@ def pixel_weighted(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
 
 class PixelCorrelation(nn.Module):
-    """The PCM of the paper's eq. 4: `(B, C, *S)` → `(B, C, *S)`.
+    """The PCM of the paper's eq. 4: `(B, C, *S)` → `(B, C, *S)`, in float32 at least: half precision has no 1e-8.
 
     y_i = 1/C(x_i) · Σ_j ReLU(cos(θ(x_i), θ(x_j))) · ŷ_j, where θ is a 1×1 convolution to C₂ = max(C/8, 8) channels, ŷ
     the map after ReLU, and C(x_i) the sum of the affinities plus 1e-8. Nothing is added to the result (no residual).
@@ -71,8 +71,7 @@ class PixelCorrelation(nn.Module):
         values = F.relu(pooled).flatten(2)
         values = torch.cat([values, torch.ones_like(values[:, :1])], dim=1)  # the ones sum up the affinities
         sums = rectified_affinity(query, key, values)
-        y = sums[:, :-1] / (sums[:, -1:] + 1e-8)
-        return y.to(x.dtype).reshape(x.shape)
+        return (sums[:, :-1] / (sums[:, -1:] + 1e-8)).reshape(x.shape)
 
 
 def average_pool(x: torch.Tensor, size: int) -> torch.Tensor:

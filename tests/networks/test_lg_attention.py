@@ -119,3 +119,14 @@ def test_operations_are_as_many_as_the_docstring_says() -> None:
     with FlopCounterMode(display=False) as backward:
         y.sum().backward()
     assert backward.get_total_flops() == 2 * n**2 * (3 * c2 + 2 * c + 2) + 2 * theta
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_map_without_any_signal_stays_finite_in_half_precision(dtype: torch.dtype) -> None:
+    skip = torch.zeros(1, 4, 6, 8, requires_grad=True)
+    with torch.autocast("cpu", dtype):
+        attended = LGAttention(2, 4, 1)(skip)
+    attended.float().sum().backward()
+    assert torch.equal(attended.float(), torch.zeros_like(skip))
+    assert skip.grad is not None
+    assert skip.grad.isfinite().all()
