@@ -59,7 +59,7 @@ class EASUNet(nn.Module):
         self.fusion = MultiScaleFusion(spatial_dims, widths[-2::-1], out_channels)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
-        logits = [crop_like(x, image) for x in self.fusion(self.u(image))]
+        logits = [crop_like(x, image) for x in self.fusion(self.u(image)[1:])]
         if self.training:
             return logits
         return logits[0]

@@ -19,7 +19,7 @@ def rectified_affinity(query: torch.Tensor, key: torch.Tensor, value: torch.Tens
 
 def tile_size(x: torch.Tensor) -> int:
     """Pixels a side of a block: on a processor a batch's blocks stay in its cache, other devices want larger ones."""
-    affinities = 1 << 20 if x.is_cpu else 1 << 26
+    affinities = 1 << 19 if x.is_cpu else 1 << 26
     return max(int(math.sqrt(affinities / x.shape[0])), 64)
 
 

@@ -33,7 +33,7 @@ def max_pool(spatial_dims: int) -> nn.Module:
 
 
 class EncoderDecoder(nn.Module):
-    """A U of any depth and any input size: `(B, C_in, *S)` → the decoder's maps, the deepest first, the last full size.
+    """A U of any depth and any input size: `(B, C_in, *S)` → the bottom's map and each decoder stage's, full size last.
 
     The input is padded first (`pad_to_multiple`), so the maps may exceed S: `crop_like` cuts what the head gives.
 
@@ -60,9 +60,7 @@ class EncoderDecoder(nn.Module):
             x = stage(x)
             skips.append(x)
             x = self.down(x)
-        x = self.bottom(x)
-        maps: list[torch.Tensor] = []
+        maps = [self.bottom(x)]
         for level, stage in enumerate(self.decoder):
-            x = stage(x, skips[-1 - level])
-            maps.append(x)
+            maps.append(stage(maps[-1], skips[-1 - level]))
         return maps

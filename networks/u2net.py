@@ -18,7 +18,7 @@ from sliceweave.networks.blocks import (
     linear_up,
     two_dimensional_only,
 )
-from sliceweave.networks.skeleton import EncoderDecoder, crop_like, max_pool, pad_to_multiple
+from sliceweave.networks.skeleton import EncoderDecoder, crop_like, max_pool
 
 POOLS = (5, 4, 3, 2, 0)  # within RSU-7, -6, -5, -4 and the dilated -4F
 
@@ -54,27 +54,20 @@ class U2Net(nn.Module):
         two_dimensional_only("U2Net", spatial_dims)
         ins, inner_up = [in_channels, *widths], [widths[0] // 4, *inner_widths[1:]]
         outs = [widths[0], *widths[: len(POOLS) - 1]]
-        self.down = max_pool(2)
-        self.encoder = nn.ModuleList(rsu(ins[k], inner_widths[k], widths[k], pools) for k, pools in enumerate(POOLS))
-        self.bottom = rsu(ins[-2], inner_widths[-1], widths[-1], pools=0)
         below = [*outs[1:], widths[-1]]
-        self.decoder = nn.ModuleList(
-            DecoderStage(linear_up(2), Concat(), rsu(below[k] + widths[k], inner_up[k], outs[k], POOLS[k]))
-            for k in reversed(range(len(POOLS)))
+        self.u = EncoderDecoder(
+            down=max_pool(2),
+            encoder=[rsu(ins[k], inner_widths[k], widths[k], pools) for k, pools in enumerate(POOLS)],
+            bottom=rsu(ins[-2], inner_widths[-1], widths[-1], pools=0),
+            decoder=[
+                DecoderStage(linear_up(2), Concat(), rsu(below[k] + widths[k], inner_up[k], outs[k], POOLS[k]))
+                for k in reversed(range(len(POOLS)))
+            ],
         )
         self.fusion = MultiScaleFusion(2, [widths[-1], *reversed(outs)], out_channels, kernel_size=3)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
-        x = pad_to_multiple(image, 1 << len(self.encoder))
-        skips: list[torch.Tensor] = []
-        for stage in self.encoder:
-            x = stage(x)
-            skips.append(x)
-            x = self.down(x)
-        maps = [self.bottom(x)]
-        for level, stage in enumerate(self.decoder):
-            maps.append(stage(maps[-1], skips[-1 - level]))
-        logits = [crop_like(scale, image) for scale in self.fusion(maps)]
+        logits = [crop_like(scale, image) for scale in self.fusion(self.u(image))]
         if self.training:
             return logits
         return logits[0]

@@ -12,8 +12,7 @@ from sliceweave.networks import presets
 from sliceweave.networks.fcn8s import FCN8s, bilinear_transposed
 from sliceweave.networks.res_unet import ResUNet
 from sliceweave.networks.segnet import SegNet, max_unpool
-from sliceweave.networks.skeleton import EncoderDecoder
-from sliceweave.networks.u2net import U2Net, rsu, u2net_lite
+from sliceweave.networks.u2net import PooledU, U2Net, rsu, u2net_lite
 from sliceweave.networks.unet import UNet
 
 Build = Callable[..., nn.Module]
@@ -201,10 +200,10 @@ def test_max_unpooling_keeps_samples_and_channels_apart() -> None:
 
 def test_u2net_has_the_maps_of_figure_5(sizes: Sizes) -> None:
     seen = sizes(on_paper(U2Net, 2), torch.empty(1, 1, 288, 320))
-    encoder = [seen[f"encoder.{k}"] for k in range(5)]
+    encoder = [seen[f"u.encoder.{k}"] for k in range(5)]
     assert encoder == [(64, 288, 320), (128, 144, 160), (256, 72, 80), (512, 36, 40), (512, 18, 20)]
-    assert seen["bottom"] == (512, 9, 10)
-    decoder = [seen[f"decoder.{k}"] for k in range(5)]
+    assert seen["u.bottom"] == (512, 9, 10)
+    decoder = [seen[f"u.decoder.{k}"] for k in range(5)]
     assert decoder == [(512, 18, 20), (256, 36, 40), (128, 72, 80), (64, 144, 160), (64, 288, 320)]
     assert [seen[f"fusion.sides.{k}"][1] for k in range(6)] == [9, 18, 36, 72, 144, 288]
 
@@ -227,8 +226,10 @@ def test_the_dilated_block_dilates_by_1_2_4_8_4_2_1() -> None:
 def test_no_block_within_u2net_pads_its_map_again() -> None:
     net, kept = narrow(U2Net).eval(), []
     for module in net.modules():
-        if isinstance(module, EncoderDecoder):
-            module.register_forward_hook(lambda _m, given, maps: kept.append(given[0].shape[2:] == maps[-1].shape[2:]))
+        if isinstance(module, PooledU):
+            module.u.register_forward_hook(
+                lambda _m, given, maps: kept.append(given[0].shape[2:] == maps[-1].shape[2:])
+            )
     net(torch.rand(1, 3, 37, 50))
     assert kept == [True] * 8
 

@@ -42,6 +42,6 @@ def test_each_decoder_stage_meets_the_skip_of_its_own_level(spatial_dims: int) -
         decoder=[DecoderStage(linear_up(spatial_dims), Concat(), nn.Identity()) for _ in range(3)],
     )
     maps = u(torch.ones(1, 1, *[16] * spatial_dims))
-    assert [m.shape[-1] for m in maps] == [4, 8, 16]
+    assert [m.shape[-1] for m in maps] == [2, 4, 8, 16]
     centre = (0, slice(None), *[1] * spatial_dims)
-    assert [m[centre].tolist() for m in maps] == [[30, 210], [6, 30, 210], [2, 6, 30, 210]]
+    assert [m[centre].tolist() for m in maps] == [[210], [30, 210], [6, 30, 210], [2, 6, 30, 210]]
