@@ -5,7 +5,7 @@ DEMO := demo
 RUN := $(BIN)/python -m monai.bundle run
 BUNDLE = $(shell $(BIN)/sliceweave bundle hematoma)
 
-.PHONY: demo test test-numpy1 lint types wheel check weights scores clean
+.PHONY: demo test test-numpy1 lint types wheel check weights scores learning clean
 
 .venv/installed: setup.cfg pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -58,6 +58,10 @@ scores: .venv/installed  ## the shipped weights on unseen generated studies
 	$(RUN) --bundle_root $(BUNDLE) --config_file $(BUNDLE)/configs/inference.yaml \
 		--dataset_dir weights/unseen --output_dir weights/scores
 	$(BIN)/python benchmarks/phantom_scores.py weights/unseen weights/scores
+
+learning: .venv/installed  ## what each network learns from the same small budget; half an hour on two cores
+	$(BIN)/sliceweave phantom hematoma weights/learning --studies 32 --seed 3000
+	$(BIN)/python benchmarks/learning.py weights/learning
 
 clean:
 	rm -rf build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,4 +1,4 @@
-"""Which network learns what from the same budget: python benchmarks/learning.py STUDIES [--steps 400]
+"""Which network learns what from the same budget: python benchmarks/learning.py STUDIES [--steps 300]
 
 STUDIES is what `sliceweave phantom hematoma` wrote. Each paper's network and the U-Net it is compared with see the same
 slices in the same order, with the same seed, loss and optimiser, at the same widths, each in a process of its own; the
@@ -127,7 +127,7 @@ def table_of(names: list[str], training: Slices, unseen: list[Slices], budget: B
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("studies", help="folder with images/ and labels/")
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--batch", type=int, default=4, help="slices a step")
     parser.add_argument("--size", type=int, default=96, help="pixels a side")
     parser.add_argument("--widths", type=int, nargs=5, default=[16, 32, 64, 128, 256], help="a quarter of the papers'")
@@ -150,9 +150,8 @@ def main() -> None:
     table["parameters"] = table["parameters"].astype(int)
     print(table.to_string(float_format="{:.3g}".format, na_rep=""))
     print(f"{len(training[0])} slices of {len(studies) - kept} studies, {kept} studies unseen; {budget}")
-    print(
-        f"{arguments.size}x{arguments.size}, {platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    )
+    machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    print(f"{arguments.size}x{arguments.size}, {machine}")
 
 
 if __name__ == "__main__":

@@ -75,6 +75,30 @@ def phantom(
     typer.echo(f"{studies} studies in {directory}/images, their volumes in {directory}/truth.csv")
 
 
+@app.command()
+def networks(
+    task: Annotated[
+        str | None, typer.Option(help="Only this paper's: hematoma, lung_infection, …; comparator for those in none.")
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option(metavar="FILE", dir_okay=False, help="Write a CSV table here; print nothing.")
+    ] = None,
+) -> None:
+    """List every network of the papers' tables: name, table, row, parameters (counted, and as printed where the paper
+    prints them), and GFLOPs for one image of the paper's size (input: channels × pixels).
+
+    A multiplication and an addition count as two operations; only convolutions and matrix products are counted.
+
+    To build one: sliceweave.networks.catalogue.build("liver_tumor/ra_unet").
+    """
+    from sliceweave.pipelines.network_table import as_text, network_rows, write_networks
+
+    if csv:
+        write_networks(csv, task)
+    else:
+        typer.echo(as_text(network_rows(task)))
+
+
 def main() -> None:
     """Entry point: a user's mistake is one line on stderr and status 1."""
     try:

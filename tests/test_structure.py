@@ -81,3 +81,26 @@ def test_bundles_hold_no_code() -> None:
 
 def test_tests_are_no_package() -> None:
     assert list((ROOT / "tests").rglob("__init__.py")) == []
+
+
+@pytest.mark.parametrize("paper", sorted(PAPERS))
+def test_a_papers_file_is_short_and_its_network_takes_six_arguments_at_most(paper: str) -> None:
+    text = (ROOT / "networks" / f"{paper}.py").read_text("utf-8")
+    assert len(text.splitlines()) <= 150
+    constructors = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
+    assert constructors
+    assert max(len(node.args.args) - 1 for node in constructors) <= 6
+
+
+@pytest.mark.parametrize("bricks", ["blocks", "attention", "skeleton"])
+def test_every_shared_brick_serves_two_networks_at_least(bricks: str) -> None:
+    def names_from(path: Path) -> set[str]:
+        nodes = ast.walk(ast.parse(path.read_text("utf-8")))
+        taken = [n for n in nodes if isinstance(n, ast.ImportFrom) and n.module == f"sliceweave.networks.{bricks}"]
+        return {alias.name for node in taken for alias in node.names}
+
+    tree = ast.parse((ROOT / "networks" / f"{bricks}.py").read_text("utf-8"))
+    offered = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    users = [names_from(path) for path in modules("networks")]
+    assert offered
+    assert {name for name in offered if sum(name in taken for taken in users) < 2} == set()

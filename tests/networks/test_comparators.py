@@ -227,9 +227,7 @@ def test_no_block_within_u2net_pads_its_map_again() -> None:
     net, kept = narrow(U2Net).eval(), []
     for module in net.modules():
         if isinstance(module, PooledU):
-            module.u.register_forward_hook(
-                lambda _m, given, maps: kept.append(given[0].shape[2:] == maps[-1].shape[2:])
-            )
+            module.u.register_forward_hook(lambda _, x, maps: kept.append(x[0].shape[2:] == maps[-1].shape[2:]))
     net(torch.rand(1, 3, 37, 50))
     assert kept == [True] * 8
 
