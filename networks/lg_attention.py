@@ -39,14 +39,15 @@ def from_quadrants(x: torch.Tensor) -> torch.Tensor:
 
 def pixel_weighted(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """PWA(x, y) = x/(x + y)·x + y/(x + y)·y for two non-negative maps, 0 where both are."""
-    return (x * x + y * y) / (x + y + 1e-8)
+    return (x * x + y * y) / (x + y).clamp_min(1e-12)
 
 
 class PixelCorrelation(nn.Module):
-    """The PCM of the paper's eq. 4: `(B, C, *S)` → `(B, C, *S)`, in float32 at least: half precision has no 1e-8.
+    """The PCM of the paper's eq. 4: `(B, C, *S)` → `(B, C, *S)`, in float32 at least.
 
     y_i = 1/C(x_i) · Σ_j ReLU(cos(θ(x_i), θ(x_j))) · ŷ_j, where θ is a 1×1 convolution to C₂ = max(C/8, 8) channels, ŷ
-    the map after ReLU, and C(x_i) the sum of the affinities plus 1e-8. Nothing is added to the result (no residual).
+    the map after ReLU, and C(x_i) the sum of the affinities, 1e-12 at least (an ε added would change every result, and
+    ONNX's optimiser drops one of 1e-8). Nothing is added to the result (no residual).
 
     Exact, for N pixels in 2·N²·(C₂ + C + 1) operations forward and 2·N²·(3·C₂ + 2·C + 2) more backward, and in memory
     linear in N: `rectified_affinity` goes block by block. With `key_pooling` k, j runs over the map average-pooled k by
@@ -71,7 +72,7 @@ class PixelCorrelation(nn.Module):
         values = F.relu(pooled).flatten(2)
         values = torch.cat([values, torch.ones_like(values[:, :1])], dim=1)  # the ones sum up the affinities
         sums = rectified_affinity(query, key, values)
-        return (sums[:, :-1] / (sums[:, -1:] + 1e-8)).reshape(x.shape)
+        return (sums[:, :-1] / sums[:, -1:].clamp_min(1e-12)).reshape(x.shape)
 
 
 def average_pool(x: torch.Tensor, size: int) -> torch.Tensor:

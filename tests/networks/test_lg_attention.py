@@ -34,7 +34,7 @@ def pcm(x: Array, w: dict[str, Array], name: str = "theta", pooling: int = 1) ->
         return theta / np.linalg.norm(theta, axis=0)
 
     affinity = relu(directions(x).T @ directions(small))
-    gathered = affinity @ relu(small).reshape(len(x), -1).T / (affinity.sum(1, keepdims=True) + 1e-8)
+    gathered = affinity @ relu(small).reshape(len(x), -1).T / np.maximum(affinity.sum(1, keepdims=True), 1e-12)
     return gathered.T.reshape(x.shape)
 
 
@@ -71,7 +71,7 @@ def test_theta_has_an_eighth_of_the_channels_but_at_least_eight() -> None:
 def test_pixel_weighted_aggregation_follows_equation_10() -> None:
     x, y = np.random.default_rng(0).random((2, 3, 4, 5))
     expected = x / (x + y) * x + y / (x + y) * y
-    np.testing.assert_allclose(pixel_weighted(torch.tensor(x), torch.tensor(y)), expected, rtol=1e-6)
+    np.testing.assert_allclose(pixel_weighted(torch.tensor(x), torch.tensor(y)), expected, rtol=1e-12)
 
 
 def test_pixel_weighted_aggregation_of_nothing_is_zero_with_a_finite_gradient() -> None:
