@@ -56,6 +56,6 @@ def _write_through(path: Path, content: bytes) -> None:
 def _what_to_do(path: Path, error: OSError) -> str:
     remedy = "free space" if error.errno in _OUT_OF_SPACE else "make its folder writable"
     return (
-        f"cannot write {path}: {error.strerror}; rows already written are safe, "
-        f"{remedy} and run again with --resume True"
+        f"cannot write {path}: {error.strerror}; {remedy} and run again: "
+        "what is already written is safe (a bundle takes it up with --resume True)"
     )
