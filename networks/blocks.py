@@ -76,7 +76,7 @@ class Concat(nn.Module):
 
 
 class AttendedJoint(nn.Module):
-    """Another joint, attention on the skip before it."""
+    """A joint whose skip passes an attention first."""
 
     def __init__(self, attention: nn.Module, joint: nn.Module) -> None:
         super().__init__()
@@ -132,6 +132,29 @@ def check_parts(parts: Collection[str], known: Collection[str]) -> frozenset[str
     if unknown := sorted(chosen - frozenset(known)):
         raise ValueError(f"unknown parts {unknown}: choose from {sorted(known)}")
     return chosen
+
+
+def check_shape(spatial_dims: int, widths: Sequence[int], stages: int | None = None) -> None:
+    """Nothing, for 2D or 3D and positive widths, two at least or, if given, as many as `stages`.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if spatial_dims not in (2, 3):
+        raise ValueError(f"spatial_dims: expected 2 or 3, got {spatial_dims}")
+    if min(widths, default=0) < 1 or (len(widths) < 2 if stages is None else len(widths) != stages):
+        raise ValueError(f"widths: expected {stages or 'two or more'} positive numbers, got {list(widths)}")
+
+
+def check_levels(name: str, chosen: Collection[int], levels: int) -> frozenset[int]:
+    """The chosen levels as a set.
+
+    Raises:
+        ValueError: one of them does not exist.
+    """
+    if unknown := sorted(set(chosen) - set(range(levels))):
+        raise ValueError(f"{name}: expected numbers from 0 to {levels - 1}, got {unknown}")
+    return frozenset(chosen)
 
 
 def two_dimensional_only(network: str, spatial_dims: int) -> None:

@@ -75,6 +75,7 @@ ENTRIES = (
         {"proposed": _EVERY_CASE + _HARD_CASES, "SA+CA+SPA": (7,)},
         SelfAttentionUNet,
     ),
+    # The paper's ablation starts from plain U-Net; here a part is taken off the network, all else being equal.
     Entry("hematoma/sa", {"SA": (7,)}, SelfAttentionUNet, {"parts": ("SA",)}),
     Entry("hematoma/sa_ca", {"SA+CA": (7,)}, SelfAttentionUNet, {"parts": ("SA", "CA")}),
     Entry("lung_infection/segnet", {"SegNet": (1,)}, SegNet),
@@ -89,13 +90,15 @@ ENTRIES = (
     Entry("liver_tumor/unet_attention", {"U-Net + attention": (1,)}, RAUNet, {"residual": False}, "31.39 M"),
     Entry("liver_tumor/unet_residual", {"U-Net + residual": (1,)}, RAUNet, {"attention": False}, "6.94 M"),
     Entry("liver_tumor/ra_unet", {"RA-U-Net": (1,)}, RAUNet, printed="7.29 M"),
+    # The paper states no size for it: as many pixels as its slices have, 32 of them.
     Entry("liver_tumor/unet_3d", {"3D U-Net": (1,)}, presets.residual_unet_3d, own_size=(512, 512, 32)),
     Entry("knee_cartilage/unet", {"U-Net": (1,)}, UNet),
     Entry("knee_cartilage/unet_plus_plus", {"U-Net++": (1,)}, presets.unet_plus_plus),
     Entry("knee_cartilage/attention_unet", {"Att U-Net": (1,)}, presets.attention_unet),
     Entry("knee_cartilage/eas_unet", {"EAS U-Net": (1,)}, EASUNet),
     Entry("echo_left_ventricle/unet", {"U-Net": (2,)}, UNet),
-    Entry("echo_left_ventricle/res_unet", {"ResUNet": (2,)}, ResUNet),
+    # The paper's ResUNet goes down four times, Zhang's own three times.
+    Entry("echo_left_ventricle/res_unet", {"ResUNet": (2,)}, ResUNet, {"widths": (64, 128, 256, 512, 1024)}),
     Entry("echo_left_ventricle/inception_res_unet", {"proposed": (2,)}, InceptionResUNet),
     Entry("comparator/seg_res_net", {}, presets.seg_res_net),
     Entry("comparator/dyn_unet", {}, presets.dyn_unet),
@@ -127,11 +130,15 @@ def build(
     """The network of that name, as its paper has it except for what is given.
 
     Raises:
-        ValueError: no such network, or it cannot be had in so many dimensions.
+        ValueError: no such network, or it cannot be had in so many dimensions or at such widths.
     """
     entry = find(name)
     dims = len(entry.size) if spatial_dims is None else spatial_dims
     ins = entry.task.in_channels if in_channels is None else in_channels
     outs = entry.task.out_channels if out_channels is None else out_channels
-    own_widths = {} if widths is None else {"widths": widths}
-    return entry.network(dims, ins, outs, **entry.options, **own_widths)
+    options = dict(entry.options)
+    if widths is not None:
+        if entry.network is u2net_lite:
+            raise ValueError(f"{name} has no widths to choose: take lung_infection/u2net")
+        options["widths"] = widths
+    return entry.network(dims, ins, outs, **options)

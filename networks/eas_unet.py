@@ -1,6 +1,6 @@
 """Knee cartilage: depthwise-separable U-Net with channel-attentive pyramids and multi-scale output (EAS U-Net).
 
-The paper (in Chinese), Figs 2 to 5.
+Bi et al., 2023 (in Chinese), doi:10.12677/sea.2023.122027, Figs 2 to 5.
 """
 
 import math
@@ -10,7 +10,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sliceweave.networks.blocks import Concat, DecoderStage, MultiScaleFusion, conv_norm_act, linear_up
+from sliceweave.networks.blocks import (
+    Concat,
+    DecoderStage,
+    MultiScaleFusion,
+    check_levels,
+    check_shape,
+    conv_norm_act,
+    linear_up,
+)
 from sliceweave.networks.skeleton import EncoderDecoder, crop_like, max_pool
 
 DILATIONS = (6, 12, 18)
@@ -27,8 +35,13 @@ class EASUNet(nn.Module):
         widths: channels of the encoder stages and, last, of the bottom; U-Net's by default, the paper states none.
         eas_stages: encoder stages that end in an EAS module, 0 at full size; all, with the bottom, by default.
 
-    Departs from the paper: in nothing it states. It leaves open, and here is: two basic blocks a stage, the pyramid's
-    branches a quarter as wide as their input, 1×1 side heads.
+    Raises:
+        ValueError: a stage that does not exist, dimensions or widths that make no network.
+
+    Departs from the paper: in nothing it states. It leaves open, and here is: two basic blocks a stage, bilinear
+    upsampling, the pyramid's dilations (6, 12, 18) and branches a quarter as wide as their input, its pooled path
+    without batch normalisation, 1×1 side heads; edges replicated to a multiple of 2^(len(widths) − 1), logits cropped
+    back.
     """
 
     def __init__(
@@ -40,8 +53,9 @@ class EASUNet(nn.Module):
         eas_stages: Collection[int] | None = None,
     ) -> None:
         super().__init__()
+        check_shape(spatial_dims, widths)
         ins = [in_channels, *widths[:-1]]
-        attended = range(len(widths)) if eas_stages is None else eas_stages
+        attended = check_levels("eas_stages", range(len(widths)) if eas_stages is None else eas_stages, len(widths))
 
         def encoder_stage(level: int) -> nn.Module:
             eas = [EAS(spatial_dims, widths[level])] if level in attended else []

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from sliceweave.networks.blocks import VGG16_CONVOLUTIONS, conv, conv_chain, two_dimensional_only
+from sliceweave.networks.blocks import VGG16_CONVOLUTIONS, check_shape, conv, conv_chain, two_dimensional_only
 from sliceweave.networks.skeleton import crop_like, max_pool, pad_to_multiple
 
 
@@ -21,7 +21,7 @@ class FCN8s(nn.Module):
     and added where their sizes meet.
 
     Args:
-        widths: channels of the five stages, then of fc6 and fc7.
+        widths: channels of the five stages, then, one number, of both fc6 and fc7.
 
     Raises:
         ValueError: `spatial_dims` is not 2.
@@ -40,6 +40,7 @@ class FCN8s(nn.Module):
     ) -> None:
         super().__init__()
         two_dimensional_only("FCN8s", spatial_dims)
+        check_shape(spatial_dims, widths, stages=6)
         *stages, hidden = widths
         self.encoder = nn.ModuleList(
             nn.Sequential(conv_chain(2, [i] + [o] * count, bias=True), max_pool(2))

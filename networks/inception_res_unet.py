@@ -1,6 +1,7 @@
 """Left ventricle in echocardiography: pre-activated residual U-Net with Inception and self-attention.
 
-The improved ResUNet of the paper (in Chinese), Figs 4 and 5, Table 1.
+Heng, Yan, Xie: *Improved ResUNet for automatic segmentation of left ventricle in echocardiographic images*, 2025 (in
+Chinese, 2095-2163(2025)12-0062-07), Figs 3 to 5, Table 1.
 """
 
 from collections.abc import Collection, Sequence
@@ -10,7 +11,17 @@ from monai.networks.layers.factories import Pad, Pool
 from torch import nn
 
 from sliceweave.networks.attention import SelfAttention
-from sliceweave.networks.blocks import Concat, DecoderStage, Residual, act_conv, check_parts, conv, transposed_up
+from sliceweave.networks.blocks import (
+    Concat,
+    DecoderStage,
+    Residual,
+    act_conv,
+    check_levels,
+    check_parts,
+    check_shape,
+    conv,
+    transposed_up,
+)
 from sliceweave.networks.skeleton import EncoderDecoder, crop_like
 
 PARTS = ("Inception", "SA", "LeakyReLU")
@@ -30,12 +41,14 @@ class InceptionResUNet(nn.Module):
             in 3D.
 
     Raises:
-        ValueError: an unknown part.
+        ValueError: an unknown part, a level that does not exist, Inception with less than 4 channels.
 
     Departs from the paper: Table 1 gives the strides of blocks 2 to 5 as 1, 1, 2, where trunk and shortcut would not
     meet; here the trunk's first convolution and the shortcut have stride 2, its second stride 1. The sizes printed for
     its up layers are those after concatenation. The paper leaves open, and here is: a single head (it tells
-    self-attention from multi-head attention), the result added to the map.
+    self-attention from multi-head attention), Q, K and V as wide as the map, the result added to it; Inception without
+    normalisation and activation, its pooling with replicated edges; edges of the image replicated to a multiple of
+    2^(len(widths) − 1), logits cropped back.
     """
 
     def __init__(
@@ -49,8 +62,11 @@ class InceptionResUNet(nn.Module):
     ) -> None:
         super().__init__()
         chosen = check_parts(parts, PARTS)
+        check_shape(spatial_dims, widths)
         levels = range(len(widths) - 1)
-        attended = attention_levels if attention_levels is not None else levels if spatial_dims == 2 else levels[-2:]
+        if attention_levels is None:
+            attention_levels = levels if spatial_dims == 2 else levels[-2:]
+        attended = check_levels("attention_levels", attention_levels, len(levels))
         act = "LEAKYRELU" if "LeakyReLU" in chosen else "RELU"
         ins = [in_channels, *widths[:-1]]
 
@@ -102,6 +118,8 @@ class Inception(nn.Module):
 
     def __init__(self, spatial_dims: int, channels: int) -> None:
         super().__init__()
+        if channels < 4:
+            raise ValueError(f"widths: Inception has four branches, so expected 4 channels or more, got {channels}")
         quarter = channels // 4
         self.conv1 = conv(spatial_dims, channels, channels - 3 * quarter, kernel_size=1)
         self.conv3 = conv(spatial_dims, channels, quarter, kernel_size=3)

@@ -63,7 +63,8 @@ class PixelCorrelation(nn.Module):
 
     def directions(self, x: torch.Tensor) -> torch.Tensor:
         """θ of each pixel, of length one: `(B, C, *S)` → `(B, C₂, N)`."""
-        return F.normalize(self.theta(x).flatten(2), dim=1)
+        theta = self.theta(x).flatten(2)
+        return F.normalize(theta.to(torch.promote_types(theta.dtype, torch.float32)), dim=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         pooled = average_pool(x, self.key_pooling)

@@ -1,7 +1,7 @@
 """Lung infection: U-Net with multi-level residual convolution, local–global attention and feature fusion (LG-Net).
 
-Lu, Yuan, Xu: *Research on lung CT image segmentation algorithm based on the improved U-Net network*, 2023 (in Chinese),
-Figs 3 to 7.
+Lu, Yuan, Xu: *Research on lung CT image segmentation algorithm based on the improved U-Net network*, 2023 (in Chinese,
+2095-2163(2023)07-0179-08), Figs 3 to 7.
 """
 
 from collections.abc import Collection, Sequence
@@ -15,6 +15,7 @@ from sliceweave.networks.blocks import (
     DecoderStage,
     Residual,
     check_parts,
+    check_shape,
     conv,
     conv_norm_act,
     double_conv,
@@ -39,10 +40,14 @@ class LGNet(nn.Module):
             the skip as it is. The paper's (1, 1, 1, 1) in 2D by default, (0, 0, 2, 2) in 3D.
 
     Raises:
-        ValueError: an unknown part, or not as many poolings as skips.
+        ValueError: an unknown part, RSE without FF, not as many poolings as skips.
 
-    Departs from the paper: in nothing it states. It leaves open, and here is: two convolutions after each joint, as in
-    U-Net, and no non-linearity on FF's weight maps.
+    Departs from the paper: in nothing it states but a pixel's attention map, which it calls HW/4 × HW/4; that is the
+    affinity, and f* has the size of the skip. It leaves open, and here is: a stage is the multi-level block alone, the
+    bottom too, with 1×1 shortcuts and a bare 1×1 fusion; one PCM for quadrants and whole, of ŷ = ReLU(map), θ an eighth
+    as wide; FF's branches as wide as the skip, L₂'s RSE widening to the deep map, no non-linearity on the weight maps;
+    two convolutions after each joint, as in U-Net; edges replicated to a multiple of 2^(len(widths) − 1), logits
+    cropped back.
     """
 
     def __init__(
@@ -55,7 +60,10 @@ class LGNet(nn.Module):
         key_pooling: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
+        check_shape(spatial_dims, widths)
         chosen = check_parts(parts, PARTS)
+        if "RSE" in chosen and "FF" not in chosen:
+            raise ValueError("parts: RSE stands within FF, choose both or leave it out")
         pooling = skip_pooling(spatial_dims, len(widths) - 1, key_pooling)
         stage = MultiLevelResidual if "MLR" in chosen else double_conv
 
@@ -92,8 +100,8 @@ def skip_pooling(spatial_dims: int, skips: int, key_pooling: Sequence[int] | Non
     """One key pooling for each skip, the default filled in."""
     if key_pooling is None:
         return [1] * skips if spatial_dims == 2 else [0] * (skips - 2) + [2] * min(skips, 2)
-    if len(key_pooling) != skips:
-        raise ValueError(f"key_pooling: expected {skips} numbers, one for each skip, got {list(key_pooling)}")
+    if len(key_pooling) != skips or any(n != int(n) or n < 0 for n in key_pooling):
+        raise ValueError(f"key_pooling: expected {skips} whole numbers, one for each skip, got {list(key_pooling)}")
     return key_pooling
 
 

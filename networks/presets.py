@@ -70,8 +70,8 @@ def residual_unet_3d(
     Çiçek et al., *3D U-Net: learning dense volumetric segmentation from sparse annotation*, 2016,
     doi:10.1007/978-3-319-46723-8_49.
 
-    Departs from the paper: from Çiçek's in what the liver paper says of its own (two-convolution residual units,
-    strides in place of pooling), and in MONAI's instance normalisation and PReLU.
+    Departs from the paper: from Çiçek's in residual units and strides in place of pooling, as the liver paper's
+    introduction describes it (its results speak of pooling), and in MONAI's instance normalisation and PReLU.
     """
     strides = [2] * (len(widths) - 1)
     network = nets.UNet(spatial_dims, in_channels, out_channels, widths, strides, num_res_units=2)

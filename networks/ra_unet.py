@@ -1,6 +1,8 @@
 """Liver tumour: U-Net with residual bottlenecks, attention gates and group normalisation (RA-U-Net).
 
-The paper (in Chinese) compares four networks; they are one class here. Its printed parameter counts pin their shape.
+Du, Wang: *Improved RA-U-Net for liver tumor segmentation of CT images*, 2025 (in Chinese),
+doi:10.3969/j.issn.1674-1242.2025.05.001, Figs 1 to 3. The paper compares four networks, which are one class here; the
+parameter counts it prints pin their shape.
 """
 
 import math
@@ -11,7 +13,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sliceweave.networks.blocks import Concat, DecoderStage, Residual, conv, conv_norm_act, double_conv, transposed_up
+from sliceweave.networks.blocks import (
+    Concat,
+    DecoderStage,
+    Residual,
+    check_shape,
+    conv,
+    conv_norm_act,
+    double_conv,
+    transposed_up,
+)
 from sliceweave.networks.skeleton import EncoderDecoder, crop_like, max_pool
 
 
@@ -27,7 +38,13 @@ class RAUNet(nn.Module):
         attention: gates on the skips.
         residual: bottlenecks; otherwise every stage is two 3×3 convolutions.
 
-    Departs from the paper: groups are gcd(32, C), because ψ and narrow widths have fewer channels than 32.
+    Raises:
+        ValueError: dimensions or widths that make no network.
+
+    Departs from the paper: groups are gcd(32, C), because ψ and narrow widths have fewer channels than 32. It leaves
+    open, and its counts settle: the two plain stages, the bottlenecks' middle width, biases, gates of half the width.
+    It leaves open, and here is: the gate's signal is the upsampled map; edges replicated to a multiple of
+    2^(len(widths) − 1), twice that at least, logits cropped back.
     """
 
     def __init__(
@@ -40,6 +57,7 @@ class RAUNet(nn.Module):
         residual: bool = True,
     ) -> None:
         super().__init__()
+        check_shape(spatial_dims, widths)
         stage = Bottleneck if residual else plain_stage
         down = [
             (stage if level > 0 else plain_stage)(spatial_dims, i, o)
@@ -65,23 +83,19 @@ class RAUNet(nn.Module):
 
 
 def group_norm(channels: int) -> tuple[str, dict[str, Any]]:
-    """MONAI's name for group normalisation with 32 groups, fewer where `channels` does not divide by 32."""
+    """MONAI's name for group normalisation with 32 groups, fewer where `channels` does not divide by 32.
+
+    Wu, He: *Group normalization*, 2018, doi:10.1007/978-3-030-01261-8_1.
+    """
     return "GROUP", {"num_groups": math.gcd(32, channels)}
 
 
 def conv_group_norm(
-    spatial_dims: int, in_channels: int, out_channels: int, kernel_size: int, act: str | None = None
+    spatial_dims: int, in_channels: int, out_channels: int, size: int, act: str | None = None
 ) -> nn.Module:
     """Convolution with bias, group normalisation and, if named, an activation."""
-    return conv_norm_act(
-        spatial_dims,
-        in_channels,
-        out_channels,
-        kernel_size=kernel_size,
-        norm=group_norm(out_channels),
-        act=act,
-        bias=True,
-    )
+    norm = group_norm(out_channels)
+    return conv_norm_act(spatial_dims, in_channels, out_channels, kernel_size=size, norm=norm, act=act, bias=True)
 
 
 def plain_stage(spatial_dims: int, in_channels: int, out_channels: int) -> nn.Module:
@@ -92,12 +106,13 @@ def plain_stage(spatial_dims: int, in_channels: int, out_channels: int) -> nn.Mo
 class Bottleneck(nn.Module):
     """1×1, 3×3, 1×1 convolution plus a 1×1 projection, then ReLU: `(B, C_in, *S)` → `(B, C_out, *S)`. Fig. 2.
 
-    The middle is a quarter as wide as the wider end.
+    The middle is a quarter as wide as the wider end. He et al., *Deep residual learning for image recognition*, 2016,
+    doi:10.1109/CVPR.2016.90.
     """
 
     def __init__(self, spatial_dims: int, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        middle = max(in_channels, out_channels) // 4
+        middle = max(in_channels // 4, out_channels // 4, 1)
         self.sum = Residual(
             trunk=nn.Sequential(
                 conv_group_norm(spatial_dims, in_channels, middle, 1, "RELU"),
@@ -121,9 +136,10 @@ class GatedConcat(nn.Module):
 
     def __init__(self, spatial_dims: int, channels: int) -> None:
         super().__init__()
-        self.w_g = conv_group_norm(spatial_dims, channels, channels // 2, 1)
-        self.w_x = conv_group_norm(spatial_dims, channels, channels // 2, 1)
-        self.psi = conv_group_norm(spatial_dims, channels // 2, 1, 1)
+        inner = max(channels // 2, 1)
+        self.w_g = conv_group_norm(spatial_dims, channels, inner, 1)
+        self.w_x = conv_group_norm(spatial_dims, channels, inner, 1)
+        self.psi = conv_group_norm(spatial_dims, inner, 1, 1)
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
         gate = torch.sigmoid(self.psi(F.relu(self.w_g(x) + self.w_x(skip))))

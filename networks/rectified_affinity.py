@@ -9,7 +9,8 @@ import torch
 def rectified_affinity(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     """Σ_j ReLU(k_j·q_i)·v_j for `(B, D, N)`, `(B, D, M)`, `(B, E, M)` → `(B, E, N)`, in float32 at least.
 
-    A scripted network (TorchScript knows no custom gradient) computes the same, but holds the affinities in training.
+    The products are computed in bfloat16 where the values are, else in float32 at least: float16 would overflow. A
+    scripted network (TorchScript knows no custom gradient) computes the same, but holds the affinities in training.
     """
     if torch.jit.is_scripting():
         return affinity_sums(query, key, value)
@@ -27,12 +28,15 @@ def affinity_sums(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -
     """`rectified_affinity`, block by block."""
     tile = tile_size(query)
     shape = [query.shape[0], value.shape[1], query.shape[2]]
-    sums = torch.zeros(shape, dtype=torch.promote_types(value.dtype, torch.float32), device=value.device)
+    wide = torch.promote_types(value.dtype, torch.float32)
+    dtype = value.dtype if value.dtype == torch.bfloat16 else wide
+    query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
+    sums = torch.zeros(shape, dtype=wide, device=value.device)
     for i in range(0, query.shape[2], tile):
         columns = sums[:, :, i : i + tile]
         for j in range(0, key.shape[2], tile):
             affinity = torch.bmm(key[:, :, j : j + tile].transpose(1, 2), query[:, :, i : i + tile]).relu_()
-            columns += torch.bmm(value[:, :, j : j + tile].to(affinity.dtype), affinity)
+            columns += torch.bmm(value[:, :, j : j + tile], affinity)
     return sums
 
 
@@ -42,7 +46,10 @@ class RectifiedAffinity(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         ctx.save_for_backward(query, key, value)
-        return affinity_sums(query, key, value)
+        if not torch.amp.is_autocast_available(query.device.type):
+            return affinity_sums(query, key, value)
+        with torch.autocast(query.device.type, enabled=False):
+            return affinity_sums(query, key, value)
 
     @staticmethod
     @torch.autograd.function.once_differentiable

@@ -13,6 +13,7 @@ from sliceweave.networks.blocks import (
     DecoderStage,
     Residual,
     act_conv,
+    check_shape,
     conv,
     linear_up,
     two_dimensional_only,
@@ -42,6 +43,7 @@ class ResUNet(nn.Module):
     ) -> None:
         super().__init__()
         two_dimensional_only("ResUNet", spatial_dims)
+        check_shape(spatial_dims, widths)
         units = [residual_unit(widths[k], widths[k + 1], stride=2) for k in range(len(widths) - 1)]
         self.u = EncoderDecoder(
             down=nn.Identity(),

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sliceweave.networks.blocks import VGG16_CONVOLUTIONS, conv, conv_chain, two_dimensional_only
+from sliceweave.networks.blocks import VGG16_CONVOLUTIONS, check_shape, conv, conv_chain, two_dimensional_only
 from sliceweave.networks.skeleton import crop_like, pad_to_multiple
 
 
@@ -26,7 +26,8 @@ class SegNet(nn.Module):
     Raises:
         ValueError: `spatial_dims` is not 2.
 
-    Departs from the paper: edges are replicated to a multiple of 32.
+    Departs from the paper: it is trained from scratch, where the paper starts from VGG16's weights; edges are
+    replicated to a multiple of 32.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class SegNet(nn.Module):
     ) -> None:
         super().__init__()
         two_dimensional_only("SegNet", spatial_dims)
+        check_shape(spatial_dims, widths, stages=5)
         counts = VGG16_CONVOLUTIONS
         down = zip([in_channels, *widths[:-1]], widths, counts, strict=True)
         up = zip(widths[:0:-1], widths[-2::-1], counts[:0:-1], strict=True)

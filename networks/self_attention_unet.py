@@ -12,7 +12,16 @@ from monai.networks.blocks import UnetResBlock
 from torch import nn
 
 from sliceweave.networks.attention import SelfAttention
-from sliceweave.networks.blocks import AttendedJoint, Concat, DecoderStage, check_parts, conv, conv_norm_act, linear_up
+from sliceweave.networks.blocks import (
+    AttendedJoint,
+    Concat,
+    DecoderStage,
+    check_parts,
+    check_shape,
+    conv,
+    conv_norm_act,
+    linear_up,
+)
 from sliceweave.networks.skeleton import EncoderDecoder, crop_like, max_pool
 from sliceweave.networks.skip_attention import ChannelAttention, SpatialAttention
 
@@ -35,8 +44,10 @@ class SelfAttentionUNet(nn.Module):
     Raises:
         ValueError: an unknown part.
 
-    Departs from the paper: in nothing it states. It leaves open, and here is: two convolutions a decoder stage, the
-    first of the last stage `widths[0]` wide; edges replicated to a multiple of 2^len(widths), logits cropped back.
+    Departs from the paper: its ablation starts from plain U-Net, `parts` from this network without its modules. It
+    leaves open, and here is: up to 8 heads, whose result is added to the map; reduction 16 and a 7×7 kernel in the
+    skips' attention; two convolutions a decoder stage, the first of the last stage `widths[0]` wide; edges replicated
+    to a multiple of 2^len(widths), logits cropped back.
     """
 
     def __init__(
@@ -48,6 +59,7 @@ class SelfAttentionUNet(nn.Module):
         parts: Collection[str] = PARTS,
     ) -> None:
         super().__init__()
+        check_shape(spatial_dims, widths)
         chosen = check_parts(parts, PARTS)
         ins = [in_channels, *widths[:-1]]
         outs = [out_channels, *widths[:-1]]

@@ -14,6 +14,7 @@ from sliceweave.networks.blocks import (
     DecoderStage,
     MultiScaleFusion,
     Residual,
+    check_shape,
     conv_norm_act,
     linear_up,
     two_dimensional_only,
@@ -21,6 +22,7 @@ from sliceweave.networks.blocks import (
 from sliceweave.networks.skeleton import EncoderDecoder, crop_like, max_pool
 
 POOLS = (5, 4, 3, 2, 0)  # within RSU-7, -6, -5, -4 and the dilated -4F
+INNER_SHARES = (2, 4, 4, 4, 2, 2)  # of a block's width within it: 64 / 32, 128 / 32, …
 
 
 class U2Net(nn.Module):
@@ -32,8 +34,8 @@ class U2Net(nn.Module):
 
     Args:
         widths: channels of the five encoder stages and of the bottom.
-        inner_widths: channels M within their blocks; the last decoder stage has `widths[0] // 4`, the others as the
-            encoder stage of their size.
+        inner_widths: channels M within their blocks, by default in the paper's shares of `widths`, 32 to 256. The last
+            decoder stage has `widths[0] // 4`, the others as the encoder stage of their size.
 
     Raises:
         ValueError: `spatial_dims` is not 2.
@@ -48,10 +50,13 @@ class U2Net(nn.Module):
         in_channels: int,
         out_channels: int,
         widths: Sequence[int] = (64, 128, 256, 512, 512, 512),
-        inner_widths: Sequence[int] = (32, 32, 64, 128, 256, 256),
+        inner_widths: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         two_dimensional_only("U2Net", spatial_dims)
+        check_shape(spatial_dims, widths, stages=6)
+        inner_widths = inner_widths or [w // share for w, share in zip(widths, INNER_SHARES, strict=True)]
+        check_shape(spatial_dims, inner_widths, stages=6)
         ins, inner_up = [in_channels, *widths], [widths[0] // 4, *inner_widths[1:]]
         outs = [widths[0], *widths[: len(POOLS) - 1]]
         below = [*outs[1:], widths[-1]]

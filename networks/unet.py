@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from sliceweave.networks.blocks import Concat, DecoderStage, conv, double_conv, transposed_up
+from sliceweave.networks.blocks import Concat, DecoderStage, check_shape, conv, double_conv, transposed_up
 from sliceweave.networks.skeleton import EncoderDecoder, crop_like, max_pool
 
 
@@ -24,13 +24,14 @@ class UNet(nn.Module):
         widths: channels of the stages, the bottom's last.
 
     Departs from the paper: padded convolutions keep the size, so that no skip is cropped; batch normalisation stands
-    after each of them, as in the liver paper; edges are replicated to a multiple of 2^(len(widths) − 1).
+    after each of them; edges are replicated to a multiple of 2^(len(widths) − 1).
     """
 
     def __init__(
         self, spatial_dims: int, in_channels: int, out_channels: int, widths: Sequence[int] = (64, 128, 256, 512, 1024)
     ) -> None:
         super().__init__()
+        check_shape(spatial_dims, widths)
         stages = [
             double_conv(spatial_dims, i, o, bias=True) for i, o in zip([in_channels, *widths[:-1]], widths, strict=True)
         ]

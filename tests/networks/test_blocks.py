@@ -45,3 +45,31 @@ def test_an_unknown_part_is_named() -> None:
 def test_a_network_of_two_dimensions_says_so() -> None:
     with pytest.raises(ValueError, match="SegNet is defined in 2D only: expected spatial_dims 2, got 3"):
         blocks.two_dimensional_only("SegNet", 3)
+
+
+def test_linear_upsampling_meets_pixels_at_their_centres() -> None:
+    row = torch.tensor([0.0, 1.0]).view(1, 1, 1, 2)
+    assert blocks.linear_up(2)(row)[0, 0, 0].tolist() == [0, 0.25, 0.75, 1]
+
+
+@pytest.mark.parametrize(
+    ("spatial_dims", "widths", "stages", "message"),
+    [
+        (4, (8, 16), None, "spatial_dims: expected 2 or 3, got 4"),
+        (2, (), None, r"widths: expected two or more positive numbers, got \[\]"),
+        (2, (8,), None, r"widths: expected two or more positive numbers, got \[8\]"),
+        (3, (8, 0), None, r"widths: expected two or more positive numbers, got \[8, 0\]"),
+        (2, (8, 8), 5, r"widths: expected 5 positive numbers, got \[8, 8\]"),
+    ],
+)
+def test_a_shape_that_makes_no_network_is_one_clear_line(
+    spatial_dims: int, widths: tuple[int, ...], stages: int | None, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        blocks.check_shape(spatial_dims, widths, stages)
+
+
+def test_a_level_that_does_not_exist_is_named() -> None:
+    assert blocks.check_levels("eas_stages", [0, 2], 3) == {0, 2}
+    with pytest.raises(ValueError, match=r"eas_stages: expected numbers from 0 to 2, got \[-1, 7\]"):
+        blocks.check_levels("eas_stages", (-1, 0, 7), 3)

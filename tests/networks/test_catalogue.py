@@ -45,7 +45,7 @@ PARAMETERS = {
     "knee_cartilage/attention_unet": 31_739_315,
     "knee_cartilage/eas_unet": 16_153_189,
     "echo_left_ventricle/unet": 31_043_521,
-    "echo_left_ventricle/res_unet": 8_220_993,
+    "echo_left_ventricle/res_unet": 33_136_449,
     "echo_left_ventricle/inception_res_unet": 57_198_919,
     "comparator/seg_res_net": 6_298_497,
     "comparator/dyn_unet": 5_684_545,

@@ -123,10 +123,19 @@ def test_operations_are_as_many_as_the_docstring_says() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_a_map_without_any_signal_stays_finite_in_half_precision(dtype: torch.dtype) -> None:
-    skip = torch.zeros(1, 4, 6, 8, requires_grad=True)
+    attention, skip = LGAttention(2, 4, 1), torch.zeros(1, 4, 6, 8, requires_grad=True)
+    torch.nn.init.zeros_(attention.pcm.theta.bias)
     with torch.autocast("cpu", dtype):
-        attended = LGAttention(2, 4, 1)(skip)
+        attended = attention(skip)
     attended.float().sum().backward()
     assert torch.equal(attended.float(), torch.zeros_like(skip))
     assert skip.grad is not None
     assert skip.grad.isfinite().all()
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 1e-2), (torch.float16, 1e-3)])
+def test_large_values_do_not_overflow_in_half_precision(dtype: torch.dtype, tolerance: float) -> None:
+    pcm, x = PixelCorrelation(2, 4), torch.full((1, 4, 40, 40), 200.0)
+    with torch.autocast("cpu", dtype):
+        y = pcm(x.to(dtype))
+    torch.testing.assert_close(y, x, rtol=tolerance, atol=0)

@@ -53,9 +53,15 @@ def test_attention_in_3d_stands_on_the_two_deepest_skips_with_pooled_keys() -> N
     assert poolings(LGNet(2, 1, 1, NARROW, key_pooling=(8, 4, 1, 0))) == [8, 4, 1, 0]
 
 
-def test_key_pooling_wants_one_number_for_each_skip() -> None:
-    with pytest.raises(ValueError, match=r"key_pooling: expected 4 numbers, one for each skip, got \[2, 2\]"):
-        LGNet(2, 1, 1, NARROW, key_pooling=(2, 2))
+@pytest.mark.parametrize("poolings", [(2, 2), (1, 1, -1, 1), (1, 1.5, 1, 1)])
+def test_key_pooling_wants_one_whole_number_for_each_skip(poolings: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="key_pooling: expected 4 whole numbers, one for each skip, got "):
+        LGNet(2, 1, 1, NARROW, key_pooling=poolings)
+
+
+def test_rse_without_feature_fusion_is_refused() -> None:
+    with pytest.raises(ValueError, match="parts: RSE stands within FF, choose both or leave it out"):
+        LGNet(2, 1, 1, NARROW, parts=("MLR", "RSE"))
 
 
 @pytest.mark.slow

@@ -74,11 +74,6 @@ def each_network(slow_dims: tuple[int, ...] = ()) -> pytest.MarkDecorator:
     )
 
 
-@pytest.fixture(autouse=True)
-def _same_weights_every_time() -> None:
-    torch.manual_seed(0)
-
-
 def network(case: Case, dims: int, in_channels: int = 3, out_channels: int = 3) -> nn.Module:
     return case.network(dims, in_channels, out_channels, case.widths, **case.options).eval()
 
@@ -246,3 +241,24 @@ def test_one_onnx_model_serves_all_sizes_and_batches(case: Case) -> None:
 def test_a_network_of_two_dimensions_says_so_in_one_line(case: Case) -> None:
     with pytest.raises(ValueError, match=r"^\w+ is defined in 2D only: expected spatial_dims 2, got 3$"):
         network(case, dims=3)
+
+
+PAPERS_OWN = [case for case in CASES if not case.network.__module__.endswith("presets")]
+
+
+@pytest.mark.parametrize("case", PAPERS_OWN, ids=lambda case: case.name)
+def test_bad_dimensions_and_widths_are_one_line(case: Case) -> None:
+    with pytest.raises(ValueError, match=r"expected (spatial_dims )?2"):
+        network(case, dims=4)
+    with pytest.raises(ValueError, match="widths: expected"):
+        case.network(2, 1, 1, (8,))
+
+
+@pytest.mark.parametrize("widths", [(4, 8), (4, 4, 8, 8, 12, 16)])
+@pytest.mark.parametrize("dims", [2, 3])
+@torch.no_grad()
+def test_the_papers_networks_are_as_deep_as_their_widths(dims: int, widths: tuple[int, ...]) -> None:
+    size = (21, 38) if dims == 2 else (9, 18, 5)
+    for net in (SelfAttentionUNet, LGNet, RAUNet, EASUNet, InceptionResUNet, UNet):
+        logits = net(dims, 5, 2, widths).eval()(torch.rand(1, 5, *size))
+        assert logits.shape == (1, 2, *size)

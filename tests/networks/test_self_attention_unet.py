@@ -79,3 +79,8 @@ def test_heads_are_the_largest_divisor_up_to_eight(channels: int, heads: int) ->
 def test_the_bottom_attends_to_the_map_with_its_positions() -> None:
     bottom, x = bottom_attention(12).double(), torch.randn(1, 12, 3, 4, 5, dtype=torch.float64)
     torch.testing.assert_close(bottom(x), bottom[1](x + position_encoding(x)))
+
+
+def test_a_skip_passes_channel_attention_first() -> None:
+    attention = SelfAttentionUNet(2, 1, 1, (4, 8)).u.decoder[0].joint.attention
+    assert [type(module).__name__ for module in attention] == ["ChannelAttention", "SpatialAttention"]
