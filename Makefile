@@ -59,7 +59,7 @@ scores: .venv/installed  ## the shipped weights on unseen generated studies
 		--dataset_dir weights/unseen --output_dir weights/scores
 	$(BIN)/python benchmarks/phantom_scores.py weights/unseen weights/scores
 
-learning: .venv/installed  ## what each network learns from the same small budget; half an hour on two cores
+learning: .venv/installed  ## what each network learns from the same small budget; ten minutes on two cores
 	$(BIN)/sliceweave phantom hematoma weights/learning --studies 32 --seed 3000
 	$(BIN)/python benchmarks/learning.py weights/learning
 

@@ -1,4 +1,4 @@
-"""Which network learns what from the same budget: python benchmarks/learning.py STUDIES [--steps 1200]
+"""Which network learns what from the same budget: python benchmarks/learning.py STUDIES [--steps 400]
 
 STUDIES is what `sliceweave phantom hematoma` wrote. Each paper's network and the U-Net it is compared with see the same
 slices in the same order, with the same seed, loss and optimiser, at the same widths, each in a process of its own; the
@@ -137,11 +137,11 @@ def table_of(names: list[str], training: Slices, unseen: list[Slices], budget: B
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("studies", help="folder with images/ and labels/")
-    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--batch", type=int, default=4, help="slices a step")
     parser.add_argument("--size", type=int, default=64, help="pixels a side")
     parser.add_argument("--widths", type=int, nargs=5, default=[16, 32, 64, 128, 256], help="a quarter of the papers'")
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     cases = datalist(arguments.studies, labelled=True)
