@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
@@ -24,6 +25,7 @@ class SliceStack:
         blocks: gives the blocks (I, J, n) in the order of the slices; together they fill the grid.
         flags: names of what is odd about it, for a table.
         warnings: a line each of what the user should look at although the volume can be used.
+        header: the NIfTI header of the grid where the source has one; its qform, sform and codes are kept.
     """
 
     geometry: Geometry
@@ -31,6 +33,7 @@ class SliceStack:
     blocks: Callable[[], Iterator[NDArray[Any]]]
     flags: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    header: nib.Nifti1Header | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,9 @@ import itertools
 import re
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +29,7 @@ _DEFLATE_LIMIT = 1032  # no deflate stream grows by more than this
 _OTHER_UNITS = {1: "metres", 3: "micrometres"}
 _PIXDIM_TOLERANCE = 0.01
 _CHUNK_BYTES = 1 << 20
+_BLOCK_BYTES = 1 << 23
 _GRID_FIELDS = (
     *("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d"),
     *("qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z"),
@@ -50,17 +54,96 @@ def read_nifti(path: Path) -> Volume:
         InputError: damaged, truncated, not a NIfTI file, or a header that no CT scan has; the path is not named.
         OSError: the file cannot be opened.
     """
-    with _opened(path) as stream:
-        try:
-            header, voxels = _read(stream, path.stat().st_size)
-        except InputError:
-            raise
-        except _BROKEN as error:
-            cause = str(error).strip().split("\n")[0] or type(error).__name__
-            raise InputError(f"expected a whole file, got one cut short or damaged ({cause}); copy it again") from error
-    affine_ras = np.asarray(header.get_best_affine(), dtype=np.float64)
-    _check_pixdim(header, affine_ras)
-    return Volume(voxels, affine_ras, header)
+    nifti = NiftiFile.open(path)
+    voxels = np.empty(nifti.shape, dtype=np.float32, order="F")
+    first = 0
+    with np.errstate(over="ignore"):  # becomes an infinity, which is counted and reported
+        for block in nifti.blocks():
+            voxels[..., first : first + block.shape[2]] = block
+            first += block.shape[2]
+    return Volume(voxels, nifti.affine_ras, nifti.grid_header)
+
+
+@dataclass(frozen=True, eq=False)
+class NiftiFile:
+    """A NIfTI file whose header is known and plausible, and whose voxels are read in blocks of slices."""
+
+    path: Path
+    header: nib.Nifti1Header
+    shape: tuple[int, int, int]
+
+    @classmethod
+    def open(cls, path: Path) -> "NiftiFile":
+        """Reads the header alone. Raises as `read_nifti` does."""
+        with _opened(path) as stream, _told_plainly():
+            header = _raw_header(stream.read(nib.Nifti2Header.sizeof_hdr))
+            shape = _check_claims(header, path.stat().st_size, isinstance(stream, gzip.GzipFile))
+            _check_pixdim(_grid_header(header, shape))
+        return cls(path, header, shape)
+
+    @property
+    def affine_ras(self) -> NDArray[np.float64]:
+        """(4, 4) voxel to RAS mm."""
+        return np.asarray(self.header.get_best_affine(), dtype=np.float64)
+
+    @property
+    def grid_header(self) -> nib.Nifti1Header:
+        """A header for a file on the same grid, with qform, sform and their codes to the bit, and no text."""
+        return _grid_header(self.header, self.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the blocks: as stored, or float32 where a slope is to be applied or the file is in double precision."""
+        stored = _dtype(self.header).newbyteorder("=")
+        return np.dtype(np.float32) if self._is_scaled or stored.kind == "f" else stored
+
+    def blocks(self) -> Iterator[NDArray[Any]]:
+        """Blocks (I, J, n) in the order of the slices, n as many as make a few megabytes.
+
+        Raises:
+            InputError: the voxels end early, or the checksum that ends a compressed file is wrong.
+        """
+        with _opened(self.path) as stream, _told_plainly():
+            stream.seek(_voxel_offset(self.header))
+            for slices in self._slices_per_block():
+                yield self._scaled(self._stored(stream, slices))
+            while stream.read(_CHUNK_BYTES):  # up to the checksum
+                pass
+
+    def _slices_per_block(self) -> list[int]:
+        slice_bytes = self.shape[0] * self.shape[1] * _dtype(self.header).itemsize
+        step = max(1, _BLOCK_BYTES // slice_bytes)
+        return [min(step, self.shape[2] - first) for first in range(0, self.shape[2], step)]
+
+    def _stored(self, stream: io.BufferedIOBase, slices: int) -> NDArray[Any]:
+        dtype, shape = _dtype(self.header), (*self.shape[:2], slices)
+        expected = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        content = stream.read(expected)
+        if len(content) < expected:
+            raise EOFError("the voxels end early")
+        return np.frombuffer(content, dtype).reshape(shape, order="F")
+
+    def _scaled(self, stored: NDArray[Any]) -> NDArray[Any]:
+        if not self._is_scaled:
+            return stored.astype(self.dtype, copy=False)
+        slope, intercept = self.header.get_slope_inter()
+        return np.asarray(stored * np.float64(slope) + np.float64(intercept), dtype=np.float32)
+
+    @property
+    def _is_scaled(self) -> bool:
+        return self.header.get_slope_inter() not in ((None, None), (1.0, 0.0))
+
+
+@contextmanager
+def _told_plainly() -> Iterator[None]:
+    """Whatever a damaged file makes the libraries raise becomes one line."""
+    try:
+        yield
+    except InputError:
+        raise
+    except _BROKEN as error:
+        cause = str(error).strip().split("\n")[0] or type(error).__name__
+        raise InputError(f"expected a whole file, got one cut short or damaged ({cause}); copy it again") from error
 
 
 def _opened(path: Path) -> io.BufferedIOBase:
@@ -70,18 +153,12 @@ def _opened(path: Path) -> io.BufferedIOBase:
     return gzip.open(path) if start == b"\x1f\x8b" else path.open("rb")
 
 
-def _read(stream: io.BufferedIOBase, file_bytes: int) -> tuple[nib.Nifti1Header, NDArray[np.float32]]:
-    header = _raw_header(stream.read(nib.Nifti2Header.sizeof_hdr))
-    shape = _check_claims(header, file_bytes, isinstance(stream, gzip.GzipFile))
-    stream.seek(0)
-    image_class: type[nib.Nifti1Image] = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
-    file_map = image_class.make_file_map({"image": stream, "header": stream})
-    image = image_class.from_file_map(file_map, mmap=False)
-    with np.errstate(over="ignore"):  # becomes an infinity, which is counted and reported
-        voxels = np.asarray(image.dataobj, dtype=np.float32)
-    while stream.read(_CHUNK_BYTES):  # up to the checksum that ends a compressed file
-        pass
-    return _grid_header(image.header, shape), voxels.reshape(shape)
+def _voxel_offset(header: nib.Nifti1Header) -> int:
+    least = type(header).single_vox_offset
+    offset = int(header["vox_offset"]) or least
+    if offset < least:
+        raise HeaderDataError(f"vox offset {offset} too low")
+    return offset
 
 
 def _raw_header(block: bytes) -> nib.Nifti1Header:
@@ -141,11 +218,12 @@ def _grid_header(source: nib.Nifti1Header, shape: tuple[int, int, int]) -> nib.N
     return header
 
 
-def _check_pixdim(header: nib.Nifti1Header, affine_ras: NDArray[np.float64]) -> None:
+def _check_pixdim(header: nib.Nifti1Header) -> None:
     """Raises InputError where spacing and affine disagree, since one of them gives wrong millilitres.
 
     On a sheared grid some programs write the distance between the voxel planes, not the length of the step: both count.
     """
+    affine_ras = np.asarray(header.get_best_affine(), dtype=np.float64)
     stated = np.asarray(header.get_zooms(), dtype=np.float64)
     steps = np.linalg.norm(affine_ras[:3, :3], axis=0)
     if not steps.all() or not np.isfinite(steps).all() or not np.linalg.det(affine_ras[:3, :3]):
