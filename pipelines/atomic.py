@@ -3,7 +3,10 @@
 import errno
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from sliceweave.pipelines.errors import InputError
 
@@ -17,10 +20,24 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         InputError: the file cannot be written; the old file stays as it was and nothing partial remains.
     """
+    with atomic_file(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to that takes the path's place in one step at the end, or never where anything fails.
+
+    Raises:
+        InputError: the file cannot be written; the old file stays as it was and nothing partial remains.
+    """
     partial = path.with_name(f".{uuid.uuid4().hex}{PARTIAL_SUFFIX}")
     try:
         try:
-            _write_through(partial, content)
+            with partial.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
@@ -44,13 +61,6 @@ def remove_partials(folder: Path) -> None:
     """Clears what a killed run left half written in the folder."""
     for partial in folder.glob(f".*{PARTIAL_SUFFIX}"):
         partial.unlink(missing_ok=True)
-
-
-def _write_through(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _what_to_do(path: Path, error: OSError) -> str:

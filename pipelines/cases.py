@@ -89,7 +89,7 @@ class PrepareOptions:
 
 
 class SourceFiles:
-    """The files below a folder that no format has claimed yet; hidden ones (macOS's `._` twins among them) never count."""
+    """The files below a folder that no format has claimed yet; hidden ones (`._` twins) never count."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

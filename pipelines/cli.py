@@ -99,6 +99,91 @@ def networks(
         typer.echo(as_text(network_rows(task)))
 
 
+@app.command()
+def prepare(
+    task: Annotated[
+        str, typer.Argument(help="hematoma, lung_infection, liver_tumor, knee_cartilage or echo_left_ventricle.")
+    ],
+    source: Annotated[
+        Path, typer.Argument(help="Folder of a data set, one file, or a CSV study_id,image[,label][,patient][,split].")
+    ],
+    dest: Annotated[
+        Path | None, typer.Argument(help="Gets images/, labels/, dataset.csv and datalist.json.", show_default=False)
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Read everything, write nothing, say what is wrong.")] = False,
+    pictures: Annotated[bool, typer.Option("--pictures", help="Also DEST/pictures, one of every study.")] = False,
+    split: Annotated[str, typer.Option(help="Shares of patients: training:validation:test.")] = "8:1:1",
+    seed: Annotated[int, typer.Option(help="Of the draw of patients.")] = 0,
+    workers: Annotated[int, typer.Option(min=1, help="Studies converted at once.")] = 2,
+    series: Annotated[
+        str,
+        typer.Option(
+            help="Where a folder holds several DICOM series: a UID, a number, part of the description, or all."
+        ),
+    ] = "",
+    recode: Annotated[
+        str, typer.Option(metavar="VALUE=LABEL,…", help="What a label file's values mean, if not what its format says.")
+    ] = "",
+    others: Annotated[
+        int | None, typer.Option(help="Label of the values --recode does not name; otherwise they are an error.")
+    ] = None,
+    names: Annotated[str, typer.Option(metavar="NAME,…", help="LabelMe names that are the structure.")] = "",
+    pixel_size: Annotated[float | None, typer.Option(min=0.01, help="mm, for pictures and videos.")] = None,
+    slice_thickness: Annotated[float | None, typer.Option(min=0.01, help="mm, for pictures of slices.")] = None,
+    spacing: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Both by patient: patient,pixel_size_mm,slice_thickness_mm.")
+    ] = None,
+    window: Annotated[
+        str, typer.Option(metavar="LOWEST,HIGHEST", help="HU that 8-bit images show as black and as white.")
+    ] = "",
+) -> None:
+    """Turn a data set as it is distributed into images/, labels/, dataset.csv and datalist.json.
+
+    \b
+    hematoma             CT-ICH (JPG or NIfTI), PNG slices with LabelMe, DICOM, NIfTI
+    lung_infection       COVID-19 CT set 1 and 2, the 20 cases, DICOM, NIfTI
+    liver_tumor          LiTS, MSD Task03_Liver, DICOM, NIfTI
+    knee_cartilage       OAI-ZIB, DICOM, NIfTI
+    echo_left_ventricle  EchoNet-Dynamic, CAMUS, frames with LabelMe, NIfTI
+
+    NIfTI stands for .nii, .nii.gz, .nrrd, .mha and .mhd: images/ with labels/, pairs such as x_ct and x_label, or
+    images alone. Patients are split, not studies. A rerun converts what is missing. Studies that cannot be used are
+    listed at the end, the others go on, and the exit status is 1.
+    """
+    from sliceweave.pipelines import prepare as preparing
+    from sliceweave.pipelines.cases import PrepareOptions
+    from sliceweave.pipelines.prepare_options import check_label, listed, recoding, value_range
+    from sliceweave.pipelines.prepare_tasks import prepare_task
+    from sliceweave.pipelines.splits import parse_shares
+
+    known = prepare_task(task)
+    labels = list(known.labels)
+    check_label(others, labels, "--others")
+    options = PrepareOptions(
+        pixel_mm=pixel_size,
+        thickness_mm=slice_thickness,
+        spacing_csv=spacing,
+        window_hu=value_range(window),
+        names=listed(names),
+        series=series,
+        recode=recoding(recode, labels),
+        others=others,
+    )
+    drawing = preparing.Drawing(parse_shares(split), seed)
+    if check:
+        outcome = preparing.check(known, source, options)
+    elif dest is None:
+        raise InputError("no destination given: sliceweave prepare TASK SOURCE DEST (or --check)")
+    else:
+        outcome = preparing.prepare(known, source, dest, options, drawing, workers)
+        if pictures:
+            from sliceweave.pipelines.prepare_pictures import draw_pictures
+
+            draw_pictures(known, dest, outcome.usable)
+    typer.echo(preparing.summary(outcome, None if check else dest))
+    raise typer.Exit(1 if outcome.failed or outcome.notes else 0)
+
+
 def main() -> None:
     """Entry point: a user's mistake is one line on stderr and status 1."""
     try:

@@ -60,5 +60,9 @@ TEXT_COLUMNS = frozenset(
         "image_sha256",
         "model",
         "model_version",
+        "patient",
+        "split",
+        "orientation",
+        "notes",
     )
 )

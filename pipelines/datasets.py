@@ -9,21 +9,12 @@ import numpy as np
 from monai.data import CacheDataset, Dataset
 from monai.transforms import Compose, Randomizable, Transform
 
-from sliceweave.pipelines.errors import InputError, input_error_in
+from sliceweave.pipelines.errors import InputError, reason_of
 from sliceweave.pipelines.studies import find_studies
 from sliceweave.transforms import gather_slab
 
 Case = dict[Hashable, Any]
 logger = logging.getLogger(__name__)
-
-
-def reason_of(error: BaseException) -> str:
-    """One line for a report: the message meant for the user if there is one, else the root cause's."""
-    root = error
-    while root.__cause__ is not None:
-        root = root.__cause__
-    meant = input_error_in(error)
-    return " ".join((str(meant) if meant else f"{type(root).__name__}: {root}").split())
 
 
 def datalist(dataset_dir: str | None, labelled: bool = False) -> list[dict[str, str]]:

@@ -18,6 +18,15 @@ def input_error_in(error: BaseException | None) -> InputError | None:
     return error
 
 
+def reason_of(error: BaseException) -> str:
+    """One line for a report: the message meant for the user if there is one, else the root cause's."""
+    root = error
+    while root.__cause__ is not None:
+        root = root.__cause__
+    meant = input_error_in(error)
+    return " ".join((str(meant) if meant else f"{type(root).__name__}: {root}").split())
+
+
 def speak_plainly() -> None:
     """From now on an uncaught `InputError` ends the process with status 1 and its one line, without a traceback."""
 

@@ -16,7 +16,8 @@ from tqdm import tqdm
 
 from sliceweave.pipelines.atomic import remove
 from sliceweave.pipelines.checkpoints import fingerprint
-from sliceweave.pipelines.datasets import datalist, reason_of
+from sliceweave.pipelines.datasets import datalist
+from sliceweave.pipelines.errors import reason_of
 from sliceweave.pipelines.findings import intensity_flags
 from sliceweave.pipelines.measuring import certainty_flags, label_results, reference_volumes_ml, title_of, turned
 from sliceweave.pipelines.montage import montage, write_png

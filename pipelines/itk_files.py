@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import itk
-import nibabel as nib
 import numpy as np
 from monai.data import ITKReader
-from numpy.typing import NDArray
 
 from sliceweave.pipelines.errors import InputError
-from sliceweave.pipelines.nifti_files import Volume
+from sliceweave.pipelines.nifti_files import Volume, scanner_header
 from sliceweave.pipelines.volume_checks import check_size, check_spacing_given, volume_shape
 
 _FIELD = re.compile(r"\s*([^:=#]+?)\s*(?::=|[:=])\s*(.*?)\s*$")
@@ -21,7 +19,6 @@ _CAUSE = re.compile(r"(?:ITK ERROR: [^:]*: |\[nrrd\] )([^\n]*)")
 _SPACING_FIELDS = ("spacings", "space directions", "elementspacing", "elementsize")
 _LARGEST_HEADER_BYTES = 1 << 20
 _CHUNK_BYTES = 1 << 16
-_ORTHOGONAL = 1e-4
 
 
 def read_itk(path: Path) -> Volume:
@@ -43,7 +40,7 @@ def read_itk(path: Path) -> Volume:
     except (RuntimeError, TypeError) as error:
         raise InputError(_damaged(error)) from error
     affine_ras = np.asarray(meta["affine"], dtype=np.float64)
-    return Volume(voxels, affine_ras, _scanner_header(affine_ras, shape))
+    return Volume(voxels, affine_ras, scanner_header(affine_ras, shape))
 
 
 def _header_fields(path: Path) -> tuple[dict[str, str], int]:
@@ -140,17 +137,3 @@ def _inflated_bytes(file: BinaryIO) -> int:
 def _damaged(error: Exception) -> str:
     causes = _CAUSE.findall(str(error)) or [str(error).strip().split("\n")[0]]
     return f"expected a whole file, got one cut short or damaged ({causes[-1]}); copy it again"
-
-
-def _scanner_header(affine_ras: NDArray[np.float64], shape: tuple[int, int, int]) -> nib.Nifti1Header:
-    header = nib.Nifti1Header()
-    header.set_data_dtype(np.uint8)
-    header.set_data_shape(shape)
-    header.set_xyzt_units("mm")
-    header.set_sform(affine_ras, code="scanner")
-    steps_mm = np.linalg.norm(affine_ras[:3, :3], axis=0)
-    header.set_zooms(steps_mm)
-    directions = affine_ras[:3, :3] / steps_mm
-    if np.allclose(directions.T @ directions, np.eye(3), atol=_ORTHOGONAL):  # a quaternion holds no shear
-        header.set_qform(affine_ras, code="scanner")
-    return header

@@ -16,12 +16,13 @@ from sliceweave.pipelines.geometry import Geometry
 from sliceweave.pipelines.lettering import Picture, drawn_text, text_width_px, write
 from sliceweave.pipelines.screen import Screen
 from sliceweave.pipelines.tiles import (
+    HEAD_WINDOW_HU,
     TILE_WIDTH_PX,
-    brain_window,
     draw_tile,
     head_box,
     label_colour,
     tile_size_px,
+    windowed,
 )
 from sliceweave.pipelines.volumetry import slice_areas_mm2
 
@@ -35,7 +36,13 @@ _CAPTION_PX, _CAPTION_LINE_PX = 14, 22
 _WHITE, _GREY = (255, 255, 255), (190, 190, 190)
 
 
-def montage(image_hu: NDArray[Any], mask: NDArray[Any], geometry: Geometry, title: str) -> Picture:
+def montage(
+    image_hu: NDArray[Any],
+    mask: NDArray[Any],
+    geometry: Geometry,
+    title: str,
+    window_hu: tuple[float, float] = HEAD_WINDOW_HU,
+) -> Picture:
     """Picture (H, W, 3) of the slices that hold lesion, each with its contour, area and position.
 
     At most 24 slices, evenly chosen, the one of largest area among them; a healthy study shows up to 12 of all its
@@ -46,12 +53,13 @@ def montage(image_hu: NDArray[Any], mask: NDArray[Any], geometry: Geometry, titl
         mask: labels (I, J, K) on the scan's grid, 0 is background.
         geometry: grid of the scan.
         title: text above the slices, in any script.
+        window_hu: what is shown as black and as white; the image's own units where it is no CT.
     """
     screen = Screen(geometry)
     areas_mm2 = slice_areas_mm2(mask > 0, geometry)
     indices = shown_slices(areas_mm2)
     labels = np.ascontiguousarray(screen.turn(mask)[..., indices].transpose(2, 0, 1)).astype(np.uint8, copy=False)
-    tiles = _tiles(screen, image_hu, labels, indices)
+    tiles = _tiles(screen, windowed(image_hu[..., indices], window_hu), labels)
     captions = [(_caption(index, areas_mm2[index]), screen.position(index)) for index in indices]
     present = [int(label) for label in np.unique(labels) if label]
     return _sheet(_header(title, present, _sheet_width_px(len(tiles))), tiles, captions)
@@ -80,9 +88,8 @@ def _spread(indices: NDArray[np.integer], most: int) -> list[int]:
     return [int(indices[round(place)]) for place in places]
 
 
-def _tiles(screen: Screen, image_hu: NDArray[Any], labels: NDArray[Any], indices: Sequence[int]) -> list[Picture]:
-    seen = screen.turn(image_hu)
-    greys = np.stack([brain_window(seen[..., index]) for index in indices])
+def _tiles(screen: Screen, greys: NDArray[np.uint8], labels: NDArray[Any]) -> list[Picture]:
+    greys = np.ascontiguousarray(screen.turn(greys).transpose(2, 0, 1))
     box = (slice(None), *head_box(greys, labels))
     greys, labels = greys[box], labels[box]
     size_px = tile_size_px(greys.shape[1:], screen.pixel_mm)

@@ -28,6 +28,7 @@ _MAGICS = (b"n+1", b"n+2")
 _DEFLATE_LIMIT = 1032  # no deflate stream grows by more than this
 _OTHER_UNITS = {1: "metres", 3: "micrometres"}
 _PIXDIM_TOLERANCE = 0.01
+_ORTHOGONAL = 1e-4
 _CHUNK_BYTES = 1 << 20
 _BLOCK_BYTES = 1 << 23
 _GRID_FIELDS = (
@@ -204,6 +205,21 @@ def _dtype(header: nib.Nifti1Header) -> np.dtype[Any]:
     except (KeyError, HeaderDataError) as error:
         code = int(header["datatype"])
         raise InputError(f"expected a known voxel type, got code {code}; export the image again") from error
+
+
+def scanner_header(affine_ras: NDArray[np.float64], shape: tuple[int, int, int]) -> nib.Nifti1Header:
+    """The header of a uint8 file on a grid in scanner coordinates."""
+    header = nib.Nifti1Header()
+    header.set_data_dtype(np.uint8)
+    header.set_data_shape(shape)
+    header.set_xyzt_units("mm")
+    header.set_sform(affine_ras, code="scanner")
+    steps_mm = np.linalg.norm(affine_ras[:3, :3], axis=0)
+    header.set_zooms(steps_mm)
+    directions = affine_ras[:3, :3] / steps_mm
+    if np.allclose(directions.T @ directions, np.eye(3), atol=_ORTHOGONAL):  # a quaternion holds no shear
+        header.set_qform(affine_ras, code="scanner")
+    return header
 
 
 def _grid_header(source: nib.Nifti1Header, shape: tuple[int, int, int]) -> nib.Nifti1Header:

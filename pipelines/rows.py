@@ -87,7 +87,7 @@ def volume_row(facts: StudyFacts, geometry: Geometry, result: LabelResult) -> Ro
         "slices": measurement.slices,
         "side": measurement.side,
         "voxel_ml": geometry.voxel_ml,
-        "spacing_mm": "x".join(_spacing(length_mm) for length_mm in geometry.spacing_mm),
+        "spacing_mm": spacing_text(geometry),
         "flags": ";".join(flags),
         **_largest_cells(measurement),
         **_centroid_cells(measurement.centroid_ras_mm),
@@ -159,6 +159,11 @@ def _tada_cells(tada: Tada | None) -> Row:
 def _centroid_cells(centroid_ras_mm: tuple[float, float, float] | None) -> Row:
     columns = ("centroid_r_mm", "centroid_a_mm", "centroid_s_mm")
     return dict(zip(columns, centroid_ras_mm or (None, None, None), strict=True))
+
+
+def spacing_text(geometry: Geometry) -> str:
+    """Pixel columns x rows x perpendicular slice distance in mm, such as `0.45x0.45x5`."""
+    return "x".join(_spacing(length_mm) for length_mm in geometry.spacing_mm)
 
 
 def _spacing(length_mm: float) -> str:

@@ -189,7 +189,7 @@ def _nothing_found(source: str, foreign: str, mask_count: int) -> str:
 
 def _from_file(path: Path) -> list[Study]:
     if path.suffix.lower() == ".csv":
-        return [Study(*row) for row in read_study_csv(path)]
+        return [Study(row.study_id, row.image, row.label) for row in read_study_csv(path)]
     if image_suffix(path):
         return [Study(id_of(path), path, _label_beside(path))]
     advice = CONVERSION_ADVICE if _foreign_kind(path) else "give such a file, a folder or a CSV"

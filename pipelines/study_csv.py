@@ -1,4 +1,4 @@
-"""The CSV in which a user names studies: `study_id,image[,label]`."""
+"""The CSV in which a user names studies: `study_id,image[,label][,patient][,split]`."""
 
 import csv
 import os
@@ -15,6 +15,8 @@ class StudyRow(NamedTuple):
     study_id: str
     image: Path
     label: Path | None
+    patient: str = ""
+    split: str = ""
 
 
 def read_study_csv(path: Path) -> list[StudyRow]:
@@ -58,7 +60,8 @@ def _study_row(row: dict[str, str], path: Path, number: int) -> StudyRow:
     study_id, image, label = (strip_guard(row.get(name, "")) for name in ("study_id", "image", "label"))
     if not study_id.strip() or not image.strip():
         raise InputError(f"'{path}' line {number} has an empty study_id or image; fill it in or remove the line")
-    return StudyRow(study_id, _beside(path, image), _beside(path, label) if label.strip() else None)
+    patient, split = (strip_guard(row.get(name, "")).strip() for name in ("patient", "split"))
+    return StudyRow(study_id, _beside(path, image), _beside(path, label) if label.strip() else None, patient, split)
 
 
 def _beside(csv_path: Path, name: str) -> Path:

@@ -10,8 +10,7 @@ from skimage.measure import find_contours
 
 from sliceweave.pipelines.lettering import Colour, Picture
 
-WINDOW_LEVEL_HU = 50.0
-WINDOW_WIDTH_HU = 100.0
+HEAD_WINDOW_HU = (0.0, 100.0)
 TILE_WIDTH_PX = 256
 TILE_HEIGHT_PX = 320
 
@@ -36,10 +35,10 @@ def label_colour(label: int) -> Colour:
     return _LABEL_COLOURS[(label - 1) % len(_LABEL_COLOURS)]
 
 
-def brain_window(image_hu: NDArray[Any]) -> Picture:
-    """Grey 0 to 255 of the head window, W100 L50."""
-    lowest_hu = WINDOW_LEVEL_HU - WINDOW_WIDTH_HU / 2
-    grey = (image_hu.astype(np.float32) - lowest_hu) * (255 / WINDOW_WIDTH_HU)
+def windowed(image_hu: NDArray[Any], window_hu: tuple[float, float] = HEAD_WINDOW_HU) -> Picture:
+    """Grey 0 to 255 from the lowest to the highest HU of the window; the head's is W100 L50."""
+    lowest_hu, highest_hu = window_hu
+    grey = (image_hu.astype(np.float32) - lowest_hu) * (255 / (highest_hu - lowest_hu))
     return np.asarray(np.clip(np.rint(grey), 0, 255), np.uint8)
 
 

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from sliceweave.pipelines.cases import SliceStack, whole_block
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.geometry import Geometry
-from sliceweave.pipelines.itk_files import read_itk
 from sliceweave.pipelines.nifti_files import NiftiFile
 from sliceweave.pipelines.studies import IMAGE_SUFFIXES, image_suffix
 
@@ -46,6 +45,8 @@ def _nifti_stack(path: Path) -> SliceStack:
 
 
 def _itk_stack(path: Path) -> SliceStack:
+    from sliceweave.pipelines.itk_files import read_itk  # brings all of MONAI and ITK, which NIfTI does not need
+
     volume = read_itk(path)
     voxels = smallest_exact(volume.voxels)
     geometry = Geometry.with_sidecar(volume.affine_ras, volume.header.get_data_shape(), sidecar_of(path))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from monai.transforms import Compose, LoadImaged, RandFlipd
 
-from sliceweave.pipelines.datasets import CheckLabeld, SlabDataset, StudyDataset, datalist, reason_of, split
+from sliceweave.pipelines.datasets import CheckLabeld, SlabDataset, StudyDataset, datalist, split
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.reading import StudyReader
 
@@ -69,12 +69,6 @@ def test_a_study_that_cannot_be_read_gives_its_reason_and_the_others_go_on(folde
     assert [i for i, item in enumerate(items) if "reason" in item] == [1]
     assert items[1]["study_id"] == "s1"
     assert items[1]["reason"].startswith("s1.nii.gz: ")
-
-
-def test_a_reason_is_one_line_and_names_the_root_cause() -> None:
-    wrapped = RuntimeError("applying transform")
-    wrapped.__cause__ = MemoryError("cannot\nallocate")
-    assert reason_of(wrapped) == "MemoryError: cannot allocate"
 
 
 def labelled(folder: Path, edit: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 import subprocess
 import sys
 
-from sliceweave.pipelines.errors import InputError, input_error_in
+from sliceweave.pipelines.errors import InputError, input_error_in, reason_of
 
 RUN = "from sliceweave.pipelines.errors import InputError, speak_plainly; speak_plainly()\n"
 
@@ -32,3 +32,9 @@ def test_any_other_error_keeps_its_traceback() -> None:
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert "ZeroDivisionError" in done.stderr
+
+
+def test_a_reason_is_one_line_and_names_the_root_cause() -> None:
+    wrapped = RuntimeError("applying transform")
+    wrapped.__cause__ = MemoryError("cannot\nallocate")
+    assert reason_of(wrapped) == "MemoryError: cannot allocate"

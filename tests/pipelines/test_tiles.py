@@ -6,12 +6,12 @@ from numpy.typing import NDArray
 from sliceweave.pipelines.tiles import (
     TILE_HEIGHT_PX,
     TILE_WIDTH_PX,
-    brain_window,
     draw_tile,
     head_box,
     label_colour,
     outlines_px,
     tile_size_px,
+    windowed,
 )
 
 SHAPES = {
@@ -22,8 +22,8 @@ SHAPES = {
 }
 
 
-def test_brain_window_runs_from_0_to_100_hu() -> None:
-    grey = brain_window(np.array([-1024, 0, 20, 50, 100, 3000], np.int16))
+def test_the_head_window_runs_from_0_to_100_hu() -> None:
+    grey = windowed(np.array([-1024, 0, 20, 50, 100, 3000], np.int16))
     assert grey.tolist() == [0, 0, 51, 128, 255, 255]
 
 

@@ -1,0 +1,82 @@
+"""CT-ICH 1.0.0 (Hssayeni, PhysioNet 2019, doi:10.13026/w8q8-ky94): head CT as JPG slices in two windows, with masks."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from sliceweave.pipelines.cases import Case, PrepareOptions, SourceFiles, broken
+from sliceweave.pipelines.ct_ich_slices import SlicesOf, find_indexed_slices
+from sliceweave.pipelines.ct_ich_windows import BRAIN_WINDOW_HU, THICKNESS_MM, mask_reader, read_hu
+from sliceweave.pipelines.errors import InputError
+from sliceweave.pipelines.pictures import picture_file
+from sliceweave.pipelines.slice_pictures import PictureSeries, PictureSlice, ct_grid, series_case, window_of
+from sliceweave.pipelines.slice_spacing import spacing_table
+
+_PATTERN = (
+    r"Patients_CT/(?P<patient>\d{1,9})/"
+    r"(?:(?P<kind>brain|bone)/(?P<slice>\d{1,9})|brain/(?P<masked>\d{1,9})_HGE_Seg)\.jpe?g"
+)
+_JPEG_HALF = 127  # masks are JPEG too: neither black nor white stays pure
+
+Scan = dict[str, dict[int, Path]]
+
+
+def find_ct_ich_jpg(files: SourceFiles, options: PrepareOptions) -> list[Case]:
+    """The patients of CT-ICH 1.0.0 (`Patients_CT/049/brain/12.jpg`) and of extracts that an `index.csv` lists.
+
+    HU come from the brain window, or the user's in its place, and where that is saturated from the bone window.
+
+    Raises:
+        InputError: the user's window or spacing cannot be used.
+    """
+    scans = _scans(files)
+    indexed = find_indexed_slices(files)
+    if not scans and not indexed:
+        return []
+    window_hu = window_of(options, BRAIN_WINDOW_HU)
+    spacing = spacing_table(files, options, THICKNESS_MM)
+    slices: dict[str, SlicesOf] = {patient: partial(_slices, scan) for patient, scan in scans.items()} | indexed
+    return [
+        _case(patient, partial(slices_of, window_hu), partial(spacing.ct_mm, patient))
+        for patient, slices_of in slices.items()
+    ]
+
+
+def _case(
+    patient: str, slices: Callable[[], list[PictureSlice]], spacing_mm: Callable[[], tuple[float, float]]
+) -> Case:
+    study_id = f"patient{patient}"
+    try:
+        return series_case(study_id, patient, PictureSeries(slices(), ct_grid(spacing_mm), np.float32))
+    except InputError as error:
+        return broken(study_id, str(error), patient)
+
+
+def _scans(files: SourceFiles) -> dict[str, Scan]:
+    """Paths by number, by `brain`, `bone` or `mask`, by patient; all are claimed."""
+    scans: dict[str, Scan] = {}
+    found = files.named(_PATTERN)
+    for path, match in found:
+        scan = scans.setdefault(match["patient"], {"brain": {}, "bone": {}, "mask": {}})
+        kind = (match["kind"] or "mask").lower()
+        scan[kind][int(match["slice"] or match["masked"])] = path
+    files.take(path for path, _ in found)
+    return scans
+
+
+def _slices(scan: Scan, window_hu: tuple[float, float]) -> list[PictureSlice]:
+    brain = scan["brain"]
+    for kind in ("mask", "bone"):
+        for number in sorted(scan[kind].keys() - brain.keys()):
+            path = scan[kind][number]
+            expected = path.parents[1] / "brain" / f"{number}.jpg"
+            raise InputError(f"{path}: expected its slice {expected}, found none; copy it there, or remove the {kind}")
+    return [_slice(number, scan, window_hu) for number in brain]
+
+
+def _slice(number: int, scan: Mapping[str, Mapping[int, Path]], window_hu: tuple[float, float]) -> PictureSlice:
+    picture, bone, mask = picture_file(scan["brain"][number]), scan["bone"].get(number), scan["mask"].get(number)
+    read = partial(read_hu, picture, picture_file(bone) if bone else None, window_hu)
+    return PictureSlice(number, picture, read, mask_reader(mask, _JPEG_HALF) if mask else None)

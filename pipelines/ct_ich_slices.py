@@ -1,0 +1,81 @@
+"""Single slices of CT-ICH, as an `index.csv` beside them lists them: `file,patient,slice,types`."""
+
+import csv
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from sliceweave.pipelines.cases import SourceFiles
+from sliceweave.pipelines.ct_ich_windows import mask_reader, read_hu
+from sliceweave.pipelines.errors import InputError
+from sliceweave.pipelines.pictures import picture_file
+from sliceweave.pipelines.slice_pictures import PictureSlice
+
+SlicesOf = Callable[[tuple[float, float]], list[PictureSlice]]
+_COLUMNS = frozenset(("file", "patient", "slice"))
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One line of the index; a slice without types shows no haemorrhage and may lack its mask."""
+
+    where: str
+    picture: Path
+    patient: str
+    slice: str
+    types: str
+
+    @property
+    def mask(self) -> Path:
+        return self.picture.with_name(f"{self.picture.stem}_mask.png")
+
+
+def find_indexed_slices(files: SourceFiles) -> dict[str, SlicesOf]:
+    """What gives the slices, seen in a window, by patient in all indexes; their files are claimed.
+
+    Calling it raises InputError where a line, a picture or a mask cannot be used.
+    """
+    by_patient: dict[str, list[_Row]] = {}
+    for path, _ in files.named(r"index\.csv"):
+        rows = _rows(path)
+        for row in rows:
+            by_patient.setdefault(row.patient, []).append(row)
+        if rows:
+            files.take([path, *(row.picture for row in rows), *(row.mask for row in rows)])
+    return {patient: partial(_slices, rows) for patient, rows in sorted(by_patient.items())}
+
+
+def _rows(path: Path) -> list[_Row]:
+    """The lines of an index; none where the file is another kind of CSV."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, restval="")
+            rows = [(reader.line_num, row) for row in reader] if set(reader.fieldnames or ()) >= _COLUMNS else []
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return []
+    return [_row(path, number, row) for number, row in rows]
+
+
+def _row(path: Path, number: int, row: dict[str, str]) -> _Row:
+    patient = row["patient"].strip()
+    padded = f"{int(patient):03d}" if patient.isdecimal() else patient
+    picture = path.with_name(Path(row["file"].strip()).name or "-")  # beside the index, whatever it says
+    return _Row(f"{path} line {number}", picture, padded, row["slice"].strip(), row.get("types", ""))
+
+
+def _slices(rows: list[_Row], window_hu: tuple[float, float]) -> list[PictureSlice]:
+    return [_slice(row, window_hu) for row in rows]
+
+
+def _slice(row: _Row, window_hu: tuple[float, float]) -> PictureSlice:
+    if not row.patient or not row.slice.isdecimal():
+        raise InputError(f"{row.where}: expected a patient and a slice number, got '{row.patient}' and '{row.slice}'")
+    if not row.picture.is_file():
+        raise InputError(f"{row.where}: expected the picture {row.picture}, found none; copy it there")
+    has_mask = row.mask.is_file()
+    if not has_mask and row.types.strip():
+        raise InputError(f"{row.where}: expected the mask {row.mask}, found none; copy it there, or empty its types")
+    picture = picture_file(row.picture)
+    mask = mask_reader(row.mask, above=0) if has_mask else None
+    return PictureSlice(int(row.slice), picture, partial(read_hu, picture, None, window_hu), mask)

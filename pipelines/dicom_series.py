@@ -1,0 +1,187 @@
+"""DICOM series below a folder as cases: one a folder, or the one that was chosen where a folder holds several."""
+
+import importlib
+import logging
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from sliceweave.pipelines.cases import Case, PrepareOptions, SliceStack, SourceFiles, broken
+from sliceweave.pipelines.cells import printable
+from sliceweave.pipelines.dicom_choice import ALL_SERIES, chosen, listing
+from sliceweave.pipelines.errors import InputError
+
+if TYPE_CHECKING:  # pydicom is an extra
+    from sliceweave.pipelines.dicom_headers import SliceHeader
+
+log = logging.getLogger(__name__)
+
+NEEDS_PYDICOM = 'DICOM files need pydicom: pip install "sliceweave[dicom]"'
+_SUFFIXES = (".dcm", ".ima")
+_DIRECTORY = "DICOMDIR"
+_MAGIC_START, _MAGIC = 128, b"DICM"
+_MANY = 200
+
+
+@dataclass(frozen=True)
+class _Study:
+    """What becomes one case: slices, or the reason why they cannot be used; `place` tells patients without ID apart."""
+
+    study_id: str
+    place: str
+    slices: "list[SliceHeader]"
+    reason: str = ""
+
+
+def find_dicom(files: SourceFiles, options: PrepareOptions) -> list[Case]:
+    """A case for every folder that holds DICOM images, known by their content; only headers are read.
+
+    The id is the folder's path below the root, or the file's name where the folder holds one image. Of several series
+    in a folder `options.series` chooses one, or `all` makes each a case `<id>_s<number>`; a folder's only series is
+    always taken. Studies that share a PatientID are one patient's, as are the series of a folder; the ID itself is
+    nowhere in the cases.
+    """
+    paths = [path for path in files if _is_dicom(path)]
+    files.take(paths)
+    if not paths:
+        return []
+    try:
+        importlib.import_module("pydicom")
+    except ImportError:
+        return [broken(_root_name(files), NEEDS_PYDICOM)]
+    studies = [part for study in _studies(paths, files) for part in _parts(study, options.series)]
+    return _cases(studies)
+
+
+def _is_dicom(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            is_named_so = path.suffix.lower() in _SUFFIXES or path.name.upper() == _DIRECTORY
+            return is_named_so or file.read(_MAGIC_START + len(_MAGIC))[_MAGIC_START:] == _MAGIC
+    except OSError:
+        return path.suffix.lower() in _SUFFIXES
+
+
+def _studies(paths: list[Path], files: SourceFiles) -> list[_Study]:
+    """One for each folder."""
+    slices: dict[Path, list[SliceHeader]] = defaultdict(list)
+    failures: dict[Path, list[str]] = defaultdict(list)
+    for path, header in _headers(paths):
+        if isinstance(header, InputError):
+            failures[path.parent].append(str(header))
+        else:
+            slices[path.parent].append(header)
+    return [
+        _Study(name, str(folder), slices[folder], _first_of(failures[folder]))
+        for folder, name in _named(sorted({*slices, *failures}), slices, files).items()
+    ]
+
+
+def _headers(paths: list[Path]) -> "Iterable[tuple[Path, SliceHeader | InputError]]":
+    """The headers of images, or why they cannot be read; what is no image is counted in the log."""
+    from sliceweave.pipelines.dicom_headers import read_header  # needs the extra
+
+    skipped = 0
+    for path in tqdm(paths, "DICOM headers", unit="file", disable=None if len(paths) > _MANY else True):
+        try:
+            header = read_header(path) if path.name.upper() != _DIRECTORY else None
+        except InputError as error:
+            yield path, error
+            continue
+        skipped += header is None
+        if header:
+            yield path, header
+    if skipped:
+        log.info("skipped %d DICOM objects that are no images (reports, plans, directories)", skipped)
+
+
+def _first_of(failures: list[str]) -> str:
+    more = f" (and {len(failures) - 1} more files that cannot be read)" if len(failures) > 1 else ""
+    return failures[0] + more if failures else ""
+
+
+def _named(folders: list[Path], slices: "dict[Path, list[SliceHeader]]", files: SourceFiles) -> dict[Path, str]:
+    """A study id for each folder; where single files in several folders have one name, the folders give the ids."""
+    by_folder = {folder: _folder_id(folder, files) for folder in folders}
+    by_file = {folder: _stem(slices[folder][0].path) for folder in folders if len(slices[folder]) == 1}
+    names = list(by_file.values())
+    single = {folder: name for folder, name in by_file.items() if names.count(name) == 1}
+    return by_folder | single
+
+
+def _folder_id(folder: Path, files: SourceFiles) -> str:
+    return printable("_".join(folder.relative_to(files.root).parts)) or _root_name(files)
+
+
+def _root_name(files: SourceFiles) -> str:
+    return printable(files.root.resolve().name) or "dicom"
+
+
+def _stem(path: Path) -> str:
+    """The name less a DICOM suffix; other dots belong to it, as in an UID."""
+    return printable(path.stem if path.suffix.lower() in _SUFFIXES else path.name)
+
+
+def _parts(study: _Study, choice: str) -> list[_Study]:
+    """The study itself, with the slices of one series; each series where all are wanted."""
+    by_series: dict[str, list[SliceHeader]] = defaultdict(list)
+    for header in study.slices:
+        by_series[header.series_uid].append(header)
+    series = list(by_series.values())
+    if study.reason or len(series) == 1:
+        return [study]
+    if choice.lower() == ALL_SERIES:
+        return [_Study(f"{study.study_id}_s{_number(one)}", study.place, one) for one in series]
+    wanted = chosen(series, choice)
+    if len(wanted) == 1:
+        return [_Study(study.study_id, study.place, wanted[0])]
+    return [_Study(study.study_id, study.place, study.slices, listing(series, choice, len(wanted)))]
+
+
+def _number(series: "list[SliceHeader]") -> str:
+    number = series[0].series_number
+    return "" if number is None else str(number)
+
+
+def _cases(studies: list[_Study]) -> list[Case]:
+    first: dict[tuple[str, str], str] = {}
+    taken: set[str] = set()
+    cases = []
+    for study in studies:
+        study_id = _unique(study.study_id, taken)
+        patient = first.setdefault(_patient_key(study), study_id)
+        cases.append(_case(study, study_id, patient))
+    if len(studies) > 1 and len(first) == 1:
+        log.warning("all %d DICOM studies count as one patient's: one PatientID, or one folder", len(studies))
+    return cases
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    unique, count = name, 1
+    while unique in taken:
+        count += 1
+        unique = f"{name}_{count}"
+    taken.add(unique)
+    return unique
+
+
+def _patient_key(study: _Study) -> tuple[str, str]:
+    patient_id = next((header.patient_id for header in study.slices if header.patient_id), "")
+    return ("patient", patient_id) if patient_id else ("folder", study.place)
+
+
+def _case(study: _Study, study_id: str, patient: str) -> Case:
+    if study.reason:
+        return broken(study_id, study.reason, patient)
+    return Case(study_id, partial(_open, study.slices), patient=patient)
+
+
+def _open(slices: "list[SliceHeader]") -> SliceStack:
+    from sliceweave.pipelines.dicom_stack import open_series  # needs the extra
+
+    return open_series(slices)

@@ -1,0 +1,45 @@
+"""A picture of every prepared study: image and label as whoever trains on them will see them."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from sliceweave.pipelines.errors import InputError
+from sliceweave.pipelines.measuring import turned
+from sliceweave.pipelines.montage import montage, write_png
+from sliceweave.pipelines.prepare_tasks import PrepareTask
+from sliceweave.pipelines.reading import read_scan
+from sliceweave.pipelines.rows import Row
+from sliceweave.pipelines.studies import file_stem
+
+_OWN_RANGE = (1, 99)
+
+
+def draw_pictures(task: PrepareTask, dest: Path, rows: Iterable[Row]) -> None:
+    """Writes `pictures/<id>.png` for each usable study whose picture is missing or older than its image.
+
+    Raises:
+        InputError: the folder cannot be made, or a file cannot be written.
+    """
+    folder = dest / "pictures"
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make {folder}: {error.strerror}; remove what stands there") from error
+    for row in tqdm(list(rows), desc="pictures", unit="study"):
+        stem = file_stem(str(row["study_id"]))
+        image, picture = dest / "images" / f"{stem}.nii.gz", folder / f"{stem}.png"
+        if not picture.is_file() or picture.stat().st_mtime < image.stat().st_mtime:
+            _draw(task, image, picture, str(row["study_id"]))
+
+
+def _draw(task: PrepareTask, image: Path, picture: Path, title: str) -> None:
+    scan = read_scan(image)
+    label = image.parent.with_name("labels") / image.name
+    mask = read_scan(label).voxels.astype(np.uint8) if label.is_file() else np.zeros(scan.geometry.shape, np.uint8)
+    view, seen = turned(scan, mask, task.ras_axis)
+    lowest, highest = task.window_hu or np.percentile(view.voxels, _OWN_RANGE)
+    window = (float(lowest), max(float(highest), float(lowest) + 1))
+    write_png(montage(view.voxels, seen, view.geometry, title, window), picture)

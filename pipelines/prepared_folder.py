@@ -1,0 +1,118 @@
+"""The plain layout: `images/`, `labels/`, `dataset.csv` and `datalist.json`, whole at every moment."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sliceweave.pipelines.atomic import remove_partials, write_atomically
+from sliceweave.pipelines.errors import InputError
+from sliceweave.pipelines.rows import Row
+from sliceweave.pipelines.splits import SPLITS
+from sliceweave.pipelines.studies import file_stem
+from sliceweave.pipelines.tables import Table
+
+FOLDERS = ("images", "labels")
+_MODALITIES = {"knee_cartilage": "MR", "echo_left_ventricle": "US"}
+
+
+class PreparedFolder:
+    """One destination of `prepare`.
+
+    Args:
+        directory: created when it is first needed.
+        settings: what makes the same source come out differently; a folder holds studies of one set of settings.
+        columns: of `dataset.csv`.
+
+    Raises:
+        InputError: the folder holds something else, or studies made from another source or with other settings.
+    """
+
+    def __init__(self, directory: Path, settings: Mapping[str, Any], columns: Sequence[str]) -> None:
+        self.directory = directory
+        self._settings = dict(settings)
+        self._columns = columns
+        self.rows = self._earlier_rows()
+
+    def make(self) -> None:
+        """Creates the folders and clears what a killed run left half written. Raises InputError where it cannot."""
+        try:
+            for folder in FOLDERS:
+                (self.directory / folder).mkdir(parents=True, exist_ok=True)
+                remove_partials(self.directory / folder)
+            remove_partials(self.directory)
+        except OSError as error:
+            raise InputError(f"cannot use {self.directory}: {error.strerror}; choose another folder") from error
+
+    def done(self, study_id: str) -> bool:
+        """Whether the study is in the table and its files are in place."""
+        row = self.rows.get(study_id)
+        if row is None or row["status"] != "ok":
+            return False
+        folders = FOLDERS if str(row["labelled"]) == "True" else FOLDERS[:1]
+        return all(self._file(folder, study_id).is_file() for folder in folders)
+
+    def save(self, rows: Iterable[Row]) -> None:
+        """Writes `dataset.csv`, and then `datalist.json` of its usable studies. Raises InputError where it cannot."""
+        table = Table(self.directory / "dataset.csv", self._columns)
+        ordered = list(rows)
+        for row in ordered:
+            table.put(str(row["study_id"]), [row])
+        write_atomically(self.directory / "datalist.json", self._datalist([r for r in ordered if r["status"] == "ok"]))
+        table.save()
+
+    def _earlier_rows(self) -> dict[str, Row]:
+        table = Table(self.directory / "dataset.csv", self._columns)
+        if not table.path.exists():
+            if self.directory.is_dir() and any(self.directory.iterdir()):
+                raise InputError(f"{self.directory} is not empty and was not made by prepare; choose another folder")
+            return {}
+        made_with = self._earlier_settings()
+        if differing := [name for name in self._settings if made_with.get(name) != self._settings[name]]:
+            raise InputError(
+                f"{self.directory} was prepared with another {', '.join(differing)}; "
+                "choose another folder, or delete its dataset.csv to convert all again"
+            )
+        return {row["study_id"]: dict(row) for row in table.load()}
+
+    def _earlier_settings(self) -> dict[str, Any]:
+        path = self.directory / "datalist.json"
+        try:
+            content = json.loads(path.read_bytes())
+            return dict(content["prepared"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{path}: expected the list that prepare wrote ({error}); choose another folder"
+            ) from error
+
+    def _datalist(self, rows: Sequence[Row]) -> bytes:
+        task, labels = str(self._settings["task"]), self._settings["labels"]
+        content: dict[str, Any] = {
+            "name": task,
+            "description": "patients are split, not studies; paths are relative to this file",
+            "modality": {"0": _MODALITIES.get(task, "CT")},
+            "tensorImageSize": "3D",
+            "labels": {"0": "background", **labels},
+            "prepared": self._settings,
+        }
+        labelled = [row for row in rows if str(row["labelled"]) == "True"]
+        for split in SPLITS:
+            content[split] = [self._item(row) for row in labelled if row["split"] == split]
+            content[f"num{split.capitalize()}"] = len(content[split])
+        content["unlabelled"] = [self._item(row) for row in rows if row not in labelled]
+        return json.dumps(content, indent=1).encode()
+
+    def _item(self, row: Row) -> dict[str, str]:
+        study_id = str(row["study_id"])
+        folders = FOLDERS if str(row["labelled"]) == "True" else FOLDERS[:1]
+        files = {folder[:-1]: f"{folder}/{self._file(folder, study_id).name}" for folder in folders}
+        return {"study_id": study_id, "patient": str(row["patient"]), **files}
+
+    def _file(self, folder: str, study_id: str) -> Path:
+        return self.directory / folder / f"{file_stem(study_id)}.nii.gz"
+
+
+def digest(path: Path) -> str:
+    """Twelve digits that tell two source folders apart without naming either: paths may hold patients' names."""
+    return hashlib.sha256(str(path.resolve()).encode("utf-8", "backslashreplace")).hexdigest()[:12]
