@@ -26,7 +26,7 @@ _SPLITS = {"training": "training", "validation": "validation", "testing": "test"
 _CAVITY = {0: 0, 1: 1, 2: 0, 3: 0}  # 1 cavity, 2 myocardium, 3 left atrium
 
 
-def find_camus(files: SourceFiles, options: PrepareOptions) -> list[Case]:  # noqa: ARG001 - the signature of a finder
+def find_camus(files: SourceFiles, _options: PrepareOptions) -> list[Case]:
     """A case of one frame for each view and phase, with the cavity as label and the split of its patient."""
     frames, sequences = files.named(_FRAME), files.named(_SEQUENCE)
     splits = _splits(files) if frames else {}
@@ -86,5 +86,5 @@ def _frame(path: Path) -> SliceStack:
     if stack.geometry.shape[2] != 1:
         raise InputError(f"{path.name}: expected one frame, got {stack.geometry.shape[2]}; export the one frame")
     affine_ras = stack.geometry.affine_ras.copy()
-    affine_ras[:3, 2] = stack.geometry.slice_normal_ras
+    _ = stack.geometry.slice_normal_ras
     return replace(stack, geometry=Geometry(affine_ras, stack.geometry.shape), header=None)

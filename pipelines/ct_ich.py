@@ -1,6 +1,7 @@
 """CT-ICH 1.0.0 (Hssayeni, PhysioNet 2019, doi:10.13026/w8q8-ky94): head CT as JPG slices in two windows, with masks."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -54,26 +55,33 @@ def _case(
         return broken(study_id, str(error), patient)
 
 
-def _scans(files: SourceFiles) -> dict[str, Scan]:
-    """Paths by number, by `brain`, `bone` or `mask`, by patient; all are claimed."""
-    scans: dict[str, Scan] = {}
-    found = files.named(_PATTERN)
-    for path, match in found:
-        scan = scans.setdefault(match["patient"], {"brain": {}, "bone": {}, "mask": {}})
-        kind = (match["kind"] or "mask").lower()
-        scan[kind][int(match["slice"] or match["masked"])] = path
-    files.take(path for path, _ in found)
+def _scans(files: SourceFiles) -> dict[str, list[tuple[Path, re.Match[str]]]]:
+    """The files of each patient; all are claimed."""
+    scans: dict[str, list[tuple[Path, re.Match[str]]]] = {}
+    for path, match in files.named(_PATTERN):
+        scans.setdefault(match["patient"], []).append((path, match))
+        files.take([path])
     return scans
 
 
-def _slices(scan: Scan, window_hu: tuple[float, float]) -> list[PictureSlice]:
-    brain = scan["brain"]
+def _by_kind(scan: Iterable[tuple[Path, re.Match[str]]]) -> Scan:
+    by_kind: Scan = {"brain": {}, "bone": {}, "mask": {}}
+    for path, match in scan:
+        number = int(match["slice"] or match["masked"])
+        first = by_kind[(match["kind"] or "mask").lower()].setdefault(number, path)
+        if first != path:
+            raise InputError(f"{path}: is slice {number}, as is {first.name}; remove one")
+    return by_kind
+
+
+def _slices(found: Iterable[tuple[Path, re.Match[str]]], window_hu: tuple[float, float]) -> list[PictureSlice]:
+    scan = _by_kind(found)
     for kind in ("mask", "bone"):
-        for number in sorted(scan[kind].keys() - brain.keys()):
+        for number in sorted(scan[kind].keys() - scan["brain"].keys()):
             path = scan[kind][number]
             expected = path.parents[1] / "brain" / f"{number}.jpg"
             raise InputError(f"{path}: expected its slice {expected}, found none; copy it there, or remove the {kind}")
-    return [_slice(number, scan, window_hu) for number in brain]
+    return [_slice(number, scan, window_hu) for number in scan["brain"]]
 
 
 def _slice(number: int, scan: Mapping[str, Mapping[int, Path]], window_hu: tuple[float, float]) -> PictureSlice:

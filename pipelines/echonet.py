@@ -18,6 +18,7 @@ from sliceweave.pipelines.cases import Case, PrepareOptions, SliceStack, SourceF
 from sliceweave.pipelines.chord_tracings import check_inside, outlines_xy, pixels_inside
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.geometry import Geometry
+from sliceweave.pipelines.slice_spacing import SpacingTable, spacing_table
 from sliceweave.pipelines.video_frames import grey_frames, video_size
 from sliceweave.pipelines.volume_pairs import by_study
 
@@ -32,7 +33,7 @@ _SUFFIX = re.compile(r"\.avi\Z", re.IGNORECASE)
 
 
 class _Entry(NamedTuple):
-    """What `FileList.csv` says of a video: its splits as written, and its number of frames, 0 where none is given."""
+    """What `FileList.csv` says of a video: its splits in upper case, and how many frames, 0 where it says none."""
 
     splits: frozenset[str]
     frames: int
@@ -40,8 +41,12 @@ class _Entry(NamedTuple):
 
 def find_echonet(files: SourceFiles, options: PrepareOptions) -> list[Case]:
     """A case for each traced video, with the data set's own split; videos without tracings are left out."""
-    cases = []
-    for tracings, _ in files.named(_TRACINGS.replace(".", r"\.")):
+    cases: list[Case] = []
+    found = files.named(_TRACINGS.replace(".", r"\."))
+    if not found:
+        return cases
+    spacing = spacing_table(files, options)
+    for tracings, _ in found:
         folder = tracings.parent
         videos = [path for path, _ in files.named(r"[^/]+\.avi") if folder in path.parents]
         files.take([tracings, folder / _FILE_LIST, *videos])
@@ -52,7 +57,7 @@ def find_echonet(files: SourceFiles, options: PrepareOptions) -> list[Case]:
             continue
         by_name = by_study((path.stem, path) for path in videos)
         log.info("EchoNet-Dynamic: left out %d videos without tracings", len(by_name.keys() - rows.keys()))
-        cases += [_case(name, rows[name], by_name.get(name, []), entries.get(name), options) for name in sorted(rows)]
+        cases += [_case(name, rows[name], by_name.get(name, []), entries.get(name), spacing) for name in sorted(rows)]
     return cases
 
 
@@ -67,8 +72,9 @@ def _entries(path: Path) -> dict[str, _Entry]:
     table = _table(path, _LIST_COLUMNS)
     numbers = pd.to_numeric(table["NumberOfFrames"], errors="coerce")
     frames = numbers.fillna(0).clip(0, _MOST_FRAMES).astype(int)
+    splits = table["Split"].astype(str).str.strip().str.upper()
     entries: dict[str, _Entry] = {}
-    for name, split, count in zip(table["FileName"], table["Split"].astype(str).str.strip(), frames, strict=True):
+    for name, split, count in zip(table["FileName"], splits, frames, strict=True):
         earlier = entries.get(name, _Entry(frozenset(), 0))
         entries[name] = _Entry(earlier.splits | {split}, max(earlier.frames, count))
     return entries
@@ -89,20 +95,28 @@ def _table(path: Path, columns: list[str]) -> pd.DataFrame:
 
 
 def _case(
-    name: str, rows: NDArray[np.float64], videos: list[Path], entry: _Entry | None, options: PrepareOptions
+    name: str, rows: NDArray[np.float64], videos: list[Path], entry: _Entry | None, spacing: SpacingTable
 ) -> Case:
-    if len(videos) != 1:
-        return broken(name, f"expected one video Videos/{name}.avi for its tracings, found {len(videos)}; add it", name)
-    if entry is None:
-        return broken(name, f"expected {name} in {_FILE_LIST}, found no row of it; add one with its Split", name)
-    if len(entry.splits) > 1:
-        texts = " and ".join(sorted(entry.splits))
-        return broken(name, f"expected {name} in one split, found it in two splits ({texts}); correct {_FILE_LIST}")
+    reason = _complaint(name, videos, entry)
+    if reason or entry is None:
+        return broken(name, reason, name)
     (split,) = entry.splits
-    if split.upper() not in _SPLITS:
-        return broken(name, f"expected Split {', '.join(_SPLITS)}, got '{split}'; correct {_FILE_LIST}", name)
-    video = _TracedVideo(videos[0], rows, entry.frames, options.pixel_mm)
-    return Case(name, video.image, video.label, patient=name, split=_SPLITS[split.upper()])
+    video = _TracedVideo(videos[0], rows, entry.frames, spacing.of(name).pixel_mm)
+    return Case(name, video.image, video.label, patient=name, split=_SPLITS[split])
+
+
+def _complaint(name: str, videos: list[Path], entry: _Entry | None) -> str:
+    """What keeps a traced video from being a study of one split; empty where nothing does."""
+    if len(videos) != 1:
+        return f"expected one video Videos/{name}.avi for its tracings, found {len(videos)}; add it or keep one"
+    if entry is None:
+        return f"expected {name} in {_FILE_LIST}, found no row of it; add one with its Split"
+    splits = sorted(entry.splits)
+    if len(splits) > 1:
+        return f"expected {name} in one split, found it in two splits ({' and '.join(splits)}); correct {_FILE_LIST}"
+    if splits[0] not in _SPLITS:
+        return f"expected Split {', '.join(_SPLITS)}, got '{splits[0]}'; correct {_FILE_LIST}"
+    return ""
 
 
 @final

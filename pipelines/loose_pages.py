@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property
+from threading import Lock
 from typing import final
 
 import numpy as np
@@ -22,6 +22,8 @@ class LoosePages:
 
     def __init__(self, open_file: Callable[[], SliceStack]) -> None:
         self._open_file = open_file
+        self._lock = Lock()
+        self._outcome: SliceStack | str | None = None
 
     def page(self, number: int) -> SliceStack:
         """One page where the file's first one is said to lie: their places are not known.
@@ -29,20 +31,26 @@ class LoosePages:
         Raises:
             InputError: as opening and reading the file does.
         """
-        if isinstance(self._whole, str):
-            raise InputError(self._whole)
-        i, j, _ = self._whole.geometry.shape
-        (voxels,) = self._whole.blocks()
+        whole = self._whole()
+        i, j, _ = whole.geometry.shape
+        (voxels,) = whole.blocks()
         return replace(
-            self._whole,
-            geometry=Geometry(self._whole.geometry.affine_ras, (i, j, 1)),
+            whole,
+            geometry=Geometry(whole.geometry.affine_ras, (i, j, 1)),
             blocks=whole_block(voxels[..., number : number + 1]),
-            flags=(*self._whole.flags, "unknown_patient"),
+            flags=(*whole.flags, "unknown_patient"),
             header=None,
         )
 
-    @cached_property
-    def _whole(self) -> SliceStack | str:
+    def _whole(self) -> SliceStack:
+        with self._lock:  # threads that convert pages side by side wait for the one that reads
+            if self._outcome is None:
+                self._outcome = self._read()
+        if isinstance(self._outcome, str):
+            raise InputError(self._outcome)
+        return self._outcome
+
+    def _read(self) -> SliceStack | str:
         """The file in memory, or what is wrong with it."""
         try:
             stack = self._open_file()

@@ -19,6 +19,7 @@ from sliceweave.pipelines.cases import Case, PrepareOptions, SliceStack, SourceF
 from sliceweave.pipelines.dicom_series import find_dicom
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.geometry import Geometry, same_grid
+from sliceweave.pipelines.volume_pairs import open_named
 from sliceweave.pipelines.volume_stacks import open_volume
 
 _BONES_AND_CARTILAGES = {0: 0, 1: 0, 2: 1, 3: 0, 4: 2}
@@ -96,7 +97,7 @@ def _volumes(files: SourceFiles) -> defaultdict[str, list[Case]]:
     found = files.named(_IMAGE)
     files.take(path for path, _ in found)
     for path, match in found:
-        images[match[1]].append(Case(path.name, partial(open_volume, path)))
+        images[match[1]].append(Case(path.name, partial(open_named, path)))
     return images
 
 

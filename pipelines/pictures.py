@@ -78,14 +78,14 @@ def read_grey(picture: Picture) -> NDArray[np.uint8]:
         InputError: a damaged file, one that is not 8-bit, or a picture in colour.
     """
     with _opened(picture) as image:
-        channels = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    spread = int(np.ptp(channels, axis=2).max())
+        red, green, blue = (np.asarray(channel) for channel in ImageOps.exif_transpose(image).convert("RGB").split())
+    spread = int((np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)).max())
     if spread > _GREY_TOLERANCE:
         raise InputError(
             f"{picture.path}: expected a grey picture, got colours (channels differ by {spread} of 255); "
             "export the slice without overlay or colour map"
         )
-    return np.ascontiguousarray(channels[..., 1].T)
+    return green.T
 
 
 def read_luminance(picture: Picture) -> NDArray[np.uint8]:

@@ -12,6 +12,7 @@ from sliceweave.pipelines.cells import printable
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.studies import id_of, image_suffix
 from sliceweave.pipelines.study_csv import StudyRow
+from sliceweave.pipelines.volume_pairs import open_named
 from sliceweave.pipelines.volume_stacks import open_volume
 
 _LABEL_WORDS = r"(?:labels?|masks?|seg|segmentations?|gt)"
@@ -47,8 +48,8 @@ def cases_of_rows(rows: Iterable[StudyRow]) -> list[Case]:
     return [
         Case(
             row.study_id,
-            partial(open_volume, row.image),
-            partial(open_volume, row.label) if row.label else None,
+            partial(open_named, row.image),
+            partial(open_named, row.label) if row.label else None,
             patient=row.patient,
             split=row.split,
         )
@@ -149,8 +150,8 @@ def _case(name: str, image: Path, label: Path | None) -> Case:
     patient = _BIDS_PATIENT.match(name)
     return Case(
         name,
-        partial(open_volume, image),
-        partial(open_volume, label) if label else None,
+        partial(open_named, image),
+        partial(open_named, label) if label else None,
         patient=patient[0] if patient else "",
     )
 

@@ -172,7 +172,10 @@ def _patient(case: Case) -> str:
 def _splits(cases: Sequence[Case], earlier: Mapping[str, Row], drawing: Drawing) -> dict[str, str]:
     settled = {str(row["patient"]): str(row["split"]) for row in earlier.values() if row["split"]}
     settled |= {_patient(case): case.split for case in cases if case.split}
-    return draw_splits(map(_patient, cases), settled, drawing.shares, drawing.seed)
+    labelled = [_patient(case) for case in cases if case.label]
+    for patients in (labelled, map(_patient, cases)):  # first those who count, so that they meet the shares
+        settled = draw_splits(patients, settled, drawing.shares, drawing.seed)
+    return settled
 
 
 def _converted(

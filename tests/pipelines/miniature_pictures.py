@@ -191,7 +191,7 @@ def labelme_echo(root):
 def ct_ich(root):
     """CT-ICH 1.0.0: two patients, of whom one bleeds in two of three slices and the other has no bone pictures."""
     folder = root / "computed-tomography-images-for-intracranial-hemorrhage-1.0.0" / "Patients_CT"
-    grey, bone = smooth_grey(3), smooth_grey(3)[::-1]
+    grey, bone = smooth_grey(3), smooth_grey(3)
     grey[:8, :8], grey[16:, 8:] = 0, 255  # blocks of JPEG, so that the ends of the window stay pure
     label = np.zeros_like(grey)
     for k in range(3):

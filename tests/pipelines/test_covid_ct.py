@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -58,10 +59,14 @@ def test_all_pages_together_cost_reading_the_file_once(tmp_path: Path, monkeypat
     read: list[str] = []
     blocks = NiftiFile.blocks
     monkeypatch.setattr(NiftiFile, "blocks", lambda file: read.append(file.path.name) or blocks(file))
-    for case in find(tmp_path).values():
+
+    def convert(case: Case) -> None:
         assert case.label is not None
         voxels(case.image())
         voxels(case.label())
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(convert, find(tmp_path).values()))
     assert sorted(read) == ["tr_im.nii.gz", "tr_im.nii.gz", "tr_mask.nii.gz"]  # once for whether it is 8-bit
 
 

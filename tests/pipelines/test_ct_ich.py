@@ -106,7 +106,7 @@ def test_missing_slice_leaves_its_gap(tmp_path):
     for name in ("brain/10.jpg", "brain/10_HGE_Seg.jpg", "bone/10.jpg"):
         (brain_folder(tmp_path).parent / name).unlink()
     stack = cases_of(tmp_path)["patient049"].image()
-    assert stack.geometry.spacing_mm[2] == 10
+    assert stack.geometry.spacing_mm[2] == pytest.approx(10)
     assert "missing_slices" in stack.flags
     assert stack.warnings == ("1 slice is missing between 9 and 11: 10; the gaps are kept",)
 
@@ -130,13 +130,13 @@ BAD = {
         "11.jpg: expected 24x18 pixels as 9.jpg, got 23x18",
     ),
     "slice cut short": (
-        lambda brain: (brain / "9.jpg").write_bytes((brain / "9.jpg").read_bytes()[:700]),
+        lambda brain: (brain / "9.jpg").write_bytes((brain / "9.jpg").read_bytes()[:350]),
         "9.jpg: expected a whole PNG or JPG picture",
     ),
     "empty mask": (lambda brain: (brain / "9_HGE_Seg.jpg").write_bytes(b""), "9_HGE_Seg.jpg: expected a whole PNG"),
     "one slice twice": (
         lambda brain: write_picture(brain / "09.jpg", random_grey(1)[..., 0]),
-        "two files of slice 9",
+        "brain/9.jpg: is slice 9, as is 09.jpg; remove one",
     ),
 }
 

@@ -81,6 +81,14 @@ def test_pixels_are_a_millimetre_and_flagged_until_the_user_gives_their_size(
     assert (unknown.flags, given.flags) == (("unknown_pixel_size",), ())
 
 
+def test_a_spacing_csv_gives_each_patient_its_pixel_size(tmp_path: Path, studies: dict[str, EchoStudy]) -> None:
+    assert len(studies) == 3
+    (tmp_path / "spacing.csv").write_text("patient,pixel_size_mm\n0X2B4D,0.27\n")
+    found = find(tmp_path)
+    np.testing.assert_array_equal(found["0X2B4D"].image().geometry.affine_ras, np.diag([-0.27, -0.27, 1, 1]))
+    assert found["0X1A3C"].image().flags == ("unknown_pixel_size",)
+
+
 def test_all_its_files_are_claimed_and_no_others(tmp_path: Path, studies: dict[str, EchoStudy]) -> None:
     (tmp_path / "readme.txt").write_text(f"{len(studies)}")
     files = SourceFiles(tmp_path)

@@ -253,7 +253,7 @@ OUTSIDE = ["../../secret.png", "..\\..\\secret.png", "/secret.png", "C:\\secret.
 def test_path_that_leaves_the_root_is_refused_even_with_a_picture_embedded(tmp_path, image_path):
     grey = random_grey(1)[..., 0]
     write_picture(tmp_path / "secret.png", grey)
-    with pytest.raises(InputError, match="7.json: imagePath .* leaves the data set's folder") as excinfo:
+    with pytest.raises(InputError, match=r"7.json: imagePath .* leaves the data set's folder") as excinfo:
         picture_of(annotated(tmp_path / "root", image_path, imageData=encoded(grey)), tmp_path / "root")
     assert one_line(excinfo)
 
@@ -268,14 +268,14 @@ def test_link_that_leaves_the_root_is_refused(tmp_path):
 
 @pytest.mark.parametrize("image_path", ["a\0b.png", "x" * 5000 + ".png", ""])
 def test_path_that_is_none_costs_one_line(tmp_path, image_path):
-    with pytest.raises(InputError, match="7.json: ") as excinfo:
+    with pytest.raises(InputError, match=r"7.json: ") as excinfo:
         picture_of(annotated(tmp_path, image_path), tmp_path)
     assert one_line(excinfo)
 
 
 @pytest.mark.parametrize("data", ["no base64!", base64.b64encode(b"no picture").decode(), 7])
 def test_broken_embedded_picture_costs_one_line(tmp_path, data):
-    with pytest.raises(InputError, match="7.json: ") as excinfo:
+    with pytest.raises(InputError, match=r"7.json: ") as excinfo:
         read_grey(picture_of(annotated(tmp_path, "gone.png", imageData=data), tmp_path))
     assert one_line(excinfo)
 

@@ -1,0 +1,412 @@
+"""`sliceweave prepare` from end to end: every distribution in miniature, reruns, and what is wrong with a data set."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import miniature_covid as covid
+import miniature_echo as echo
+import miniature_pictures as pictures
+import miniature_volumes as volumes
+import nibabel as nib
+import numpy as np
+import pytest
+from miniature_dicom import datasets, save, tilted_miniature
+from monai.data import load_decathlon_datalist
+from numpy.typing import NDArray
+
+from sliceweave.pipelines.cases import PrepareOptions
+from sliceweave.pipelines.errors import InputError
+from sliceweave.pipelines.prepare import Drawing, Outcome, check, prepare
+from sliceweave.pipelines.prepare_tasks import TASK_NAMES, prepare_task
+from sliceweave.pipelines.reading import read_scan
+from sliceweave.pipelines.splits import parse_shares
+from sliceweave.pipelines.tables import read_table
+
+DRAWING = Drawing(parse_shares("8:1:1"), seed=0)
+SIZES = PrepareOptions(pixel_mm=0.45, thickness_mm=5.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Expected:
+    """What a study must come out as; the image within a tolerance where JPEG stands between."""
+
+    image: NDArray[Any]
+    label: NDArray[Any]
+    affine_ras: NDArray[np.float64]
+    split: str = ""
+    tolerance: float | NDArray[Any] = 0.0
+
+
+def run(task: str, source: Path, dest: Path, options: PrepareOptions = SIZES) -> Outcome:
+    return prepare(prepare_task(task), source, dest, options, DRAWING)
+
+
+def plain(truths: dict[str, volumes.Truth]) -> dict[str, Expected]:
+    return {name: Expected(truth.image, truth.label, truth.affine_ras) for name, truth in truths.items()}
+
+
+def knee_pairs(folder: Path) -> dict[str, Expected]:
+    return plain(volumes.write_pairs(folder, labels=3))
+
+
+def covid_sets(folder: Path) -> dict[str, Expected]:
+    studies = covid.write_set_1(folder / "1") | covid.write_numbered(folder / "2")
+    return {
+        name: Expected(
+            study.image_hu,
+            np.isin(study.label, (1, 2)),
+            study.affine_ras,
+            "training" if study.patient == "covid_set1" else "",
+            tolerance=0.5 if study.eight_bit else 0,
+        )
+        for name, study in studies.items()
+    }
+
+
+def echo_set(write: Callable[[Path], dict[str, echo.EchoStudy]], tolerance: float) -> Callable[[Path], Any]:
+    def written(folder: Path) -> dict[str, Expected]:
+        return {
+            name: Expected(
+                study.image,
+                study.cavity,
+                np.diag([-study.pixel_mm[0], -study.pixel_mm[1], 1, 1]),
+                study.split,
+                tolerance,
+            )
+            for name, study in write(folder).items()
+        }
+
+    return written
+
+
+def labelme_ct(folder: Path) -> dict[str, Expected]:
+    return {
+        name: Expected(
+            patient.grey / 255 * 100,
+            patient.label,
+            np.diag([-patient.pixel_mm, -patient.pixel_mm, patient.thickness_mm, 1]),
+            tolerance=0.01,
+        )
+        for name, patient in pictures.labelme_ct(folder).items()
+    }
+
+
+def labelme_echo(folder: Path) -> dict[str, Expected]:
+    affine = np.diag([-0.45, -0.45, 1, 1])
+    return {name: Expected(p.grey, p.label, affine) for name, p in pictures.labelme_echo(folder).items()}
+
+
+def ct_ich_jpg(folder: Path) -> dict[str, Expected]:
+    studies = {}
+    for name, patient in pictures.ct_ich(folder).items():
+        hu = patient.grey / 255 * 120 - 20
+        if patient.bone is not None:  # where the brain's window ends, the bone's goes on
+            bone_hu = patient.bone / 255 * 3200 - 900
+            hu = np.where(patient.grey == 0, np.minimum(bone_hu, -20), hu)
+            hu = np.where(patient.grey == 255, np.maximum(bone_hu, 100), hu)
+        within = np.where((patient.grey == 0) | (patient.grey == 255), 40, 1.5)  # a grey level is 12.5 HU or 0.5
+        studies[f"patient{name}"] = Expected(hu, patient.label, np.diag([-0.45, -0.45, 5, 1]), tolerance=within)
+    return studies
+
+
+FORMATS: dict[str, tuple[str, Callable[[Path], dict[str, Expected]]]] = {
+    "LiTS": ("liver_tumor", lambda folder: plain(volumes.write_lits(folder))),
+    "MSD Task03": ("liver_tumor", lambda folder: plain(volumes.write_msd(folder))),
+    "OAI-ZIB": ("knee_cartilage", lambda folder: plain(volumes.write_oai_zib(folder))),
+    "COVID-19 CT": ("lung_infection", covid_sets),
+    "CT-ICH 1.3.1": ("hematoma", lambda folder: plain(volumes.write_ct_ich_nifti(folder))),
+    "CT-ICH 1.0.0": ("hematoma", ct_ich_jpg),
+    "LabelMe CT": ("hematoma", labelme_ct),
+    "LabelMe echo": ("echo_left_ventricle", labelme_echo),
+    "EchoNet-Dynamic": ("echo_left_ventricle", echo_set(echo.write_echonet, tolerance=6)),
+    "CAMUS": ("echo_left_ventricle", echo_set(lambda folder: echo.write_camus(folder, ".nii.gz"), tolerance=0)),
+    "plain": ("knee_cartilage", knee_pairs),
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_distribution_comes_out_as_it_is_known_to_be(name: str, tmp_path: Path) -> None:
+    task, write = FORMATS[name]
+    expected = write(tmp_path / "source")
+    options = PrepareOptions(thickness_mm=5.0, pixel_mm=None if name in ("EchoNet-Dynamic", "CAMUS") else 0.45)
+    outcome = run(task, tmp_path / "source", tmp_path / "dest", options)
+    assert outcome.failed == []
+    assert {row["study_id"] for row in outcome.rows} == set(expected)
+    listed = splits_of(tmp_path / "dest")
+    assert set(listed) == set(expected)
+    for study_id, study in expected.items():
+        assert_study_is(tmp_path / "dest", study_id, study)
+        assert study.split in ("", listed[study_id])
+
+
+def assert_study_is(dest: Path, study_id: str, expected: Expected) -> None:
+    image, label = (nib.load(dest / folder / f"{study_id}.nii.gz") for folder in ("images", "labels"))
+    assert image.shape == label.shape == expected.image.shape
+    np.testing.assert_allclose(image.affine, expected.affine_ras, atol=1e-4)
+    np.testing.assert_array_equal(image.affine, label.affine)
+    assert (np.abs(image.get_fdata() - expected.image) <= expected.tolerance).all()
+    np.testing.assert_array_equal(np.asarray(label.dataobj), expected.label)
+    assert label.get_data_dtype() == np.uint8
+
+
+def splits_of(dest: Path) -> dict[str, str]:
+    """The split of each study in the list that MONAI reads."""
+    found = {}
+    for split in ("training", "validation", "test"):
+        if not json.loads((dest / "datalist.json").read_text())[split]:
+            continue
+        for item in load_decathlon_datalist(str(dest / "datalist.json"), is_segmentation=True, data_list_key=split):
+            assert Path(item["image"]).is_file()
+            assert Path(item["label"]).is_file()
+            found[item["study_id"]] = split
+    return found
+
+
+def test_volumes_and_geometry_stand_in_the_table(tmp_path: Path) -> None:
+    truths = volumes.write_lits(tmp_path / "source")
+    run("liver_tumor", tmp_path / "source", tmp_path / "dest")
+    table = read_table(tmp_path / "dest" / "dataset.csv").set_index("study_id")
+    for study_id, truth in truths.items():
+        row = table.loc[study_id]
+        assert row["tumor_ml"] == pytest.approx(truth.label.sum() * truth.voxel_ml, rel=1e-5)
+        assert row["tumor_slices"] == truth.label.any(axis=(0, 1)).sum()
+        assert (row["columns"], row["rows"], row["slices"]) == volumes.SHAPE
+        assert (row["spacing_mm"], row["orientation"], row["status"]) == ("0.7x0.8x2.5", "LPS", "ok")
+
+
+def test_echo_has_areas_instead_of_volumes_and_none_without_a_pixel_size(tmp_path: Path) -> None:
+    echo.write_camus(tmp_path / "camus", ".nii.gz")
+    run("echo_left_ventricle", tmp_path / "camus", tmp_path / "a", PrepareOptions())
+    table = read_table(tmp_path / "a" / "dataset.csv").set_index("study_id")
+    assert table.loc["patient0001_2CH_ED", "left_ventricle_max_area_mm2"] == pytest.approx(
+        5 * 12 * 0.308 * 0.154, rel=1e-5
+    )
+    echo.write_echonet(tmp_path / "echonet")
+    run("echo_left_ventricle", tmp_path / "echonet", tmp_path / "b", PrepareOptions())
+    table = read_table(tmp_path / "b" / "dataset.csv")
+    assert table["left_ventricle_max_area_mm2"].isna().all()
+    assert (table["left_ventricle_slices"] == 2).all()
+
+
+def test_a_tilted_uneven_dicom_series_keeps_the_place_of_every_slice(tmp_path: Path) -> None:
+    series = tilted_miniature((4.0, 4.0, 1.08, 7.0, 7.0))
+    save(datasets(series), tmp_path / "source" / "head")
+    assert run("hematoma", tmp_path / "source", tmp_path / "dest").failed == []
+    scan = read_scan(tmp_path / "dest" / "images" / "head.nii.gz")
+    ends = np.column_stack([np.zeros((6, 2)), np.arange(6)])
+    np.testing.assert_allclose(scan.geometry.to_ras_mm(ends), series.origins_ras_mm, atol=0.01)
+    np.testing.assert_allclose(scan.voxels, series.voxels)
+    assert {"sheared", "uneven_slices"} <= set(scan.geometry.flags)
+
+
+def test_nothing_of_the_patient_reaches_any_file(tmp_path: Path) -> None:
+    save(datasets(tilted_miniature((4.0, 4.0)), patient_id="PAT-4711"), tmp_path / "source" / "a")
+    volumes.write_pairs(tmp_path / "source")
+    run("hematoma", tmp_path / "source", tmp_path / "dest")
+    for path in (tmp_path / "dest").rglob("*.*"):
+        content = nib.load(path).header.binaryblock if path.suffix == ".gz" else path.read_bytes()
+        assert not any(
+            word in content for word in (b"Miniature", b"PAT-4711", b"19010203", b"DOE^JANE", str(tmp_path).encode())
+        )
+
+
+def test_studies_of_one_patient_stay_on_one_side(tmp_path: Path) -> None:
+    rows = ["study_id,image,label,patient"]
+    for number in range(12):
+        image, label = volumes.numbers(number, 2)
+        volumes.save(tmp_path / f"i{number}.nii.gz", image)
+        volumes.save(tmp_path / f"l{number}.nii.gz", label)
+        rows.append(f"s{number},i{number}.nii.gz,l{number}.nii.gz,P{number % 4}")
+    (tmp_path / "studies.csv").write_text("\n".join(rows))
+    outcome = run("hematoma", tmp_path / "studies.csv", tmp_path / "dest")
+    sides: dict[Any, set[Any]] = {}
+    for row in outcome.rows:
+        sides.setdefault(row["patient"], set()).add(row["split"])
+    assert len(sides) == 4
+    assert all(len(side) == 1 for side in sides.values())
+    assert {next(iter(side)) for side in sides.values()} == {"training", "validation", "test"}
+
+
+def test_a_rerun_converts_only_what_is_missing_and_moves_nobody(tmp_path: Path) -> None:
+    volumes.write_pairs(tmp_path / "source", studies=4)
+    (tmp_path / "source" / "images" / "s1.nii.gz").write_bytes(b"broken")
+    first = run("hematoma", tmp_path / "source", tmp_path / "dest")
+    assert [line.split(":")[0] for line in first.failed] == ["s1"]
+    kept = tmp_path / "dest" / "images" / "s0.nii.gz"
+    before = kept.stat().st_mtime_ns
+    volumes.write_pairs(tmp_path / "source", studies=6)
+    (tmp_path / "dest" / "labels" / "s2.nii.gz").unlink()
+    second = run("hematoma", tmp_path / "source", tmp_path / "dest")
+    assert second.failed == []
+    assert kept.stat().st_mtime_ns == before
+    assert (tmp_path / "dest" / "labels" / "s2.nii.gz").is_file()
+    assert [row["study_id"] for row in second.rows] == [f"s{number}" for number in range(6)]
+    sides = {row["study_id"]: row["split"] for row in second.rows}
+    assert {row["study_id"]: row["split"] for row in first.rows}.items() <= sides.items()
+
+
+def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
+    volumes.write_pairs(tmp_path / "source", studies=3)
+    (tmp_path / "dest" / "images").mkdir(parents=True)
+    run("hematoma", tmp_path / "source", tmp_path / "dest2")
+    (tmp_path / "dest2" / "images" / ".abc.sliceweave-partial").write_bytes(b"half")
+    (tmp_path / "dest2" / "images" / "s2.nii.gz").unlink()
+    assert run("hematoma", tmp_path / "source", tmp_path / "dest2").failed == []
+    assert sorted(path.name for path in (tmp_path / "dest2" / "images").iterdir()) == [f"s{n}.nii.gz" for n in range(3)]
+
+
+def test_check_writes_nothing_and_says_what_is_wrong(tmp_path: Path) -> None:
+    volumes.write_pairs(tmp_path, labels=4)
+    before = sorted(tmp_path.rglob("*"))
+    outcome = check(prepare_task("hematoma"), tmp_path, PrepareOptions())
+    assert sorted(tmp_path.rglob("*")) == before
+    assert len(outcome.failed) == 2
+    assert "expected the label values 0, 1, got 2, 3" in outcome.failed[0]
+
+
+def test_recoding_takes_the_place_of_the_data_sets_own_coding(tmp_path: Path) -> None:
+    volumes.write_lits(tmp_path / "source")
+    outcome = run("liver_tumor", tmp_path / "source", tmp_path / "dest", PrepareOptions(recode={1: 1}, others=0))
+    assert outcome.failed == []
+    raw = nib.load(tmp_path / "source" / "Training Batch 2" / "segmentation-1.nii").get_fdata()
+    made = nib.load(tmp_path / "dest" / "labels" / "volume-1.nii.gz").get_fdata()
+    np.testing.assert_array_equal(made, raw == 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [({"options": PrepareOptions(recode={1: 1})}, "another options"), ({"source": "other"}, "another source")],
+)
+def test_a_folder_made_otherwise_is_not_added_to(change: dict[str, Any], what: str, tmp_path: Path) -> None:
+    for name in ("source", "other"):
+        volumes.write_pairs(tmp_path / name)
+    run("hematoma", tmp_path / "source", tmp_path / "dest")
+    with pytest.raises(InputError, match=f"was prepared with {what}; choose another folder"):
+        run("hematoma", tmp_path / change.get("source", "source"), tmp_path / "dest", change.get("options", SIZES))
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    volumes.write_pairs(tmp_path / "source")
+    (tmp_path / "dest").mkdir()
+    (tmp_path / "dest" / "thesis.txt").touch()
+    with pytest.raises(InputError, match="is not empty and was not made by prepare"):
+        run("hematoma", tmp_path / "source", tmp_path / "dest")
+
+
+def moved(affine: NDArray[np.float64]) -> NDArray[np.float64]:
+    shifted = affine.copy()
+    shifted[2, 3] += 2.5
+    return shifted
+
+
+def spoil(folder: Path, how: str) -> None:
+    image, label = folder / "images" / "s0.nii.gz", folder / "labels" / "s0.nii.gz"
+    voxels, mask = volumes.numbers(100, 2)
+    not_a_number = voxels.astype(np.float32)
+    not_a_number[1, 2, 3] = np.nan
+    actions: dict[str, Callable[[], object]] = {
+        "no label": label.unlink,
+        "no image": image.unlink,
+        "foreign value": lambda: volumes.save(label, mask + np.uint8(6)),
+        "fractions": lambda: volumes.save(label, mask / 2),
+        "another shape": lambda: volumes.save(label, mask[:-1]),
+        "another place": lambda: volumes.save(label, mask, moved(volumes.AFFINE)),
+        "cut short": lambda: image.write_bytes(image.read_bytes()[:-200]),
+        "NaN": lambda: volumes.save(image, not_a_number),
+        "no NIfTI": lambda: image.write_bytes(b"<html>login required</html>"),
+    }
+    actions[how]()
+
+
+@pytest.mark.parametrize(
+    ("how", "what"),
+    [
+        ("no label", "expected a label of this name in labels/"),
+        ("no image", "s0.nii.gz is a label without an image"),
+        ("foreign value", "expected the label values 0, 1, got 6, 7"),
+        ("fractions", "expected whole label values"),
+        ("another shape", "expected a label of the image's 14 x 11 x 6 voxels, got 13 x 11 x 6"),
+        ("another place", r"voxels lie up to 2\.5 mm elsewhere"),
+        ("cut short", r"images/s0.nii.gz: expected a whole file"),
+        ("NaN", "expected a finite number in each voxel, got at least 1 NaN"),
+        ("no NIfTI", "images/s0.nii.gz: expected a NIfTI file, got a text file"),
+    ],
+)
+def test_what_is_wrong_with_one_study_is_one_line_and_the_others_go_on(how: str, what: str, tmp_path: Path) -> None:
+    volumes.write_pairs(tmp_path / "source", studies=3)
+    spoil(tmp_path / "source", how)
+    outcome = run("hematoma", tmp_path / "source", tmp_path / "dest")
+    assert len(outcome.usable) == 2
+    (line,) = outcome.failed
+    assert "\n" not in line
+    assert line.startswith("s0: ")
+    with pytest.raises(InputError, match=what):
+        raise InputError(line)
+    assert sorted(path.name for path in (tmp_path / "dest" / "images").iterdir()) == ["s1.nii.gz", "s2.nii.gz"]
+    table = read_table(tmp_path / "dest" / "dataset.csv").set_index("study_id")
+    assert table.loc["s0", "status"] == "failed"
+    assert "s0" not in splits_of(tmp_path / "dest")
+
+
+def test_a_patient_in_two_splits_fails_with_all_its_studies(tmp_path: Path) -> None:
+    volumes.write_pairs(tmp_path, studies=3)
+    rows = [
+        f"s{n},images/s{n}.nii.gz,labels/s{n}.nii.gz,{p},{s}"
+        for n, p, s in [(0, "A", "training"), (1, "A", "test"), (2, "B", "test")]
+    ]
+    (tmp_path / "studies.csv").write_text("\n".join(["study_id,image,label,patient,split", *rows]))
+    outcome = run("hematoma", tmp_path / "studies.csv", tmp_path / "dest")
+    assert [row["study_id"] for row in outcome.usable] == ["s2"]
+    assert outcome.failed[0] == "s0: patient A stands in test and training; a patient belongs to one side"
+
+
+def test_two_studies_of_one_name_fail_together(tmp_path: Path) -> None:
+    volumes.write_pairs(tmp_path, studies=2)
+    (tmp_path / "studies.csv").write_text("study_id,image\nx,images/s0.nii.gz\nx,images/s1.nii.gz\n")
+    assert run("hematoma", tmp_path / "studies.csv", tmp_path / "dest").failed == [
+        "x: expected one study of this name, found 2; rename all but one"
+    ]
+
+
+@pytest.mark.parametrize("name", TASK_NAMES)
+def test_a_folder_of_nothing_is_a_clear_error(name: str, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(InputError, match="holds nothing that"):
+        run(name, tmp_path, tmp_path / "dest")
+    assert not (tmp_path / "dest").exists()
+
+
+def test_an_unknown_task_and_a_missing_source_are_clear_errors(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="task 'brain': expected one of hematoma, lung_infection"):
+        prepare_task("brain")
+    with pytest.raises(InputError, match="nowhere does not exist; expected the folder of a data set"):
+        run("hematoma", tmp_path / "nowhere", tmp_path / "dest")
+
+
+@pytest.fixture
+def real_data() -> Path:
+    folder = Path(os.environ.get("SLICEWEAVE_REAL_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip("set SLICEWEAVE_REAL_DATA to the folder of real scans")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("task", "folder", "usable"),
+    [
+        ("hematoma", "head_ct", 24),
+        ("liver_tumor", "liver_ct", 2),
+        ("lung_infection", "lung_ct", 1),
+        ("knee_cartilage", "knee_mr", 2),
+    ],
+)
+def test_real_scans_go_in_as_they_lie(task: str, folder: str, usable: int, real_data: Path, tmp_path: Path) -> None:
+    outcome = run(task, real_data / folder, tmp_path / "dest")
+    assert len(outcome.usable) == usable
+    for row in outcome.usable:
+        assert read_scan(tmp_path / "dest" / "images" / f"{row['study_id']}.nii.gz").geometry.shape[2] == row["slices"]
