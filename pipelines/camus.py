@@ -86,5 +86,5 @@ def _frame(path: Path) -> SliceStack:
     if stack.geometry.shape[2] != 1:
         raise InputError(f"{path.name}: expected one frame, got {stack.geometry.shape[2]}; export the one frame")
     affine_ras = stack.geometry.affine_ras.copy()
-    _ = stack.geometry.slice_normal_ras
+    affine_ras[:3, 2] = stack.geometry.slice_normal_ras
     return replace(stack, geometry=Geometry(affine_ras, stack.geometry.shape), header=None)

@@ -3,10 +3,11 @@
 import logging
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from monai.data import CacheDataset, Dataset
+from monai.data import CacheDataset, Dataset, load_decathlon_datalist
 from monai.transforms import Compose, Randomizable, Transform
 
 from sliceweave.pipelines.errors import InputError, reason_of
@@ -42,7 +43,10 @@ def datalist(dataset_dir: str | None, labelled: bool = False) -> list[dict[str, 
 
 
 def split(dataset_dir: str | None, validation_share: float, seed: int) -> dict[str, list[dict[str, str]]]:
-    """The labelled cases as `{"train", "validation"}`, drawn by seed; validation gets at least one.
+    """The labelled cases as `{"train", "validation"}`.
+
+    A folder that `sliceweave prepare` made has its patients split already, and its test patients take no part. Other
+    studies are drawn by seed, at least one for validation. A share of 1 validates on whatever is there.
 
     Raises:
         InputError: nothing to work on, or nothing left to train on.
@@ -50,6 +54,9 @@ def split(dataset_dir: str | None, validation_share: float, seed: int) -> dict[s
     if not 0 < validation_share <= 1:
         raise InputError(f"--validation_share is above 0 and at most 1, got {validation_share}")
     cases = datalist(dataset_dir, labelled=True)
+    prepared = Path(str(dataset_dir), "datalist.json")
+    if prepared.is_file() and validation_share < 1:
+        return {part: _prepared(prepared, key) for part, key in (("train", "training"), ("validation", "validation"))}
     order = np.random.default_rng(seed).permutation(len(cases))
     count = math.ceil(validation_share * len(cases))
     parts = {
@@ -59,6 +66,18 @@ def split(dataset_dir: str | None, validation_share: float, seed: int) -> dict[s
     if validation_share < 1 and not parts["train"]:
         raise InputError(f"{dataset_dir}: {len(cases)} labelled studies are too few to train and to validate on")
     return parts
+
+
+def _prepared(path: Path, split_name: str) -> list[dict[str, str]]:
+    """The cases of one split of a list that `sliceweave prepare` wrote."""
+    try:
+        items = load_decathlon_datalist(str(path), is_segmentation=True, data_list_key=split_name)
+        cases = [{key: item[key] for key in ("study_id", "image", "label")} for item in items]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: expected the list that prepare wrote ({error}); prepare the folder again") from error
+    if not cases:
+        raise InputError(f"{path}: expected {split_name} studies, got none; prepare the folder with a --split that has")
+    return cases
 
 
 class CheckLabeld(Transform):

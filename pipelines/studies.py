@@ -17,9 +17,7 @@ from sliceweave.pipelines.study_csv import read_study_csv
 log = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
-CONVERSION_ADVICE = (
-    "convert to NIfTI first (dcm2niix for DICOM; 'sliceweave prepare hematoma SOURCE DEST' comes with version 0.2)"
-)
+CONVERSION_ADVICE = "convert it first: sliceweave prepare TASK SOURCE DEST"
 _MASK_ENDINGS = ("_mask", "_label", "_seg")
 _FOREIGN_SUFFIXES = {".dcm": "DICOM", ".ima": "DICOM", ".png": "PNG", ".jpg": "JPG", ".jpeg": "JPG"}
 _UNSAFE = re.compile(
@@ -91,7 +89,7 @@ def _percent_encoded(text: str) -> str:
 
 
 def _walk(root: str) -> Iterator[tuple[str, list[str]]]:
-    """Every visible folder once, links followed, with its file names; beside `images`, `labels` is passed over."""
+    """Every visible folder once, links followed, with its file names; what lies beside `images` is passed over."""
     seen: set[str] = set()
     for folder, folders, files in os.walk(root, followlinks=True, onerror=_log_unreadable):
         real = os.path.realpath(folder)
@@ -99,7 +97,7 @@ def _walk(root: str) -> Iterator[tuple[str, list[str]]]:
             folders.clear()
             continue
         seen.add(real)
-        passed_over = {"labels"} if "images" in folders else set()
+        passed_over = {"labels", "pictures"} if "images" in folders else set()
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in passed_over)
         yield folder, files
 

@@ -4,6 +4,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from miniature_volumes import write_pairs
 
 
 def sliceweave(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -25,6 +26,10 @@ def test_the_bundle_command_prints_a_folder_from_any_directory(tmp_path: Path) -
         (["bundle", "spleen"], "no bundle is called 'spleen': choose from"),
         (["phantom", "spleen", "out"], "spleen"),
         (["phantom", "hematoma", "file/out"], "file"),
+        (["prepare", "spleen", ".", "out"], "task 'spleen': expected one of hematoma, lung_infection"),
+        (["prepare", "hematoma", "nowhere", "out"], "nowhere does not exist"),
+        (["prepare", "hematoma", "."], "no destination given"),
+        (["prepare", "hematoma", ".", "out", "--recode", "2:1"], "--recode is VALUE=LABEL"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_1(arguments: list[str], words: str, tmp_path: Path) -> None:
@@ -64,3 +69,17 @@ def test_help_is_light_and_the_version_is_the_packages(tmp_path: Path) -> None:
 def test_render_check_finds_nothing_to_do_in_a_clean_checkout(tmp_path: Path) -> None:
     done = sliceweave("render", "--check", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_prepare_converts_checks_and_draws_from_any_directory(tmp_path: Path) -> None:
+    write_pairs(tmp_path / "source", studies=3)
+    done = sliceweave("prepare", "hematoma", "source", "dest", "--pictures", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "3 of 3 studies prepared in dest: 1 training, 1 validation, 1 test" in done.stdout
+    assert len(list((tmp_path / "dest" / "pictures").glob("s*.png"))) == 3
+    (tmp_path / "source" / "labels" / "s1.nii.gz").write_bytes(b"broken")
+    done = sliceweave("prepare", "hematoma", "source", "--check", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "2 of 3 studies usable: nothing was written" in done.stdout
+    assert "  s1: labels/s1.nii.gz: expected a NIfTI file, got a text file" in done.stdout
+    assert "Traceback" not in done.stderr

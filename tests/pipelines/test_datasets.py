@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -5,11 +6,16 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from miniature_volumes import write_pairs
 from monai.transforms import Compose, LoadImaged, RandFlipd
 
+from sliceweave.pipelines.cases import PrepareOptions
 from sliceweave.pipelines.datasets import CheckLabeld, SlabDataset, StudyDataset, datalist, split
 from sliceweave.pipelines.errors import InputError
+from sliceweave.pipelines.prepare import Drawing, prepare
+from sliceweave.pipelines.prepare_tasks import prepare_task
 from sliceweave.pipelines.reading import StudyReader
+from sliceweave.pipelines.splits import parse_shares
 
 LOAD = Compose([LoadImaged(["image", "label"], reader=StudyReader, ensure_channel_first=True)])
 
@@ -97,6 +103,29 @@ def test_a_label_that_does_not_belong_to_its_image_is_refused(folder: Path, edit
 def test_validation_needs_a_share(folder: Path, share: float) -> None:
     with pytest.raises(InputError, match="--validation_share"):
         split(str(folder), share, seed=0)
+
+
+def prepared(folder: Path, shares: str) -> Path:
+    source, dest = folder / "source", folder / "dest"
+    write_pairs(source, studies=10)
+    prepare(prepare_task("hematoma"), source, dest, PrepareOptions(), Drawing(parse_shares(shares)))
+    return dest
+
+
+def test_a_prepared_folder_trains_and_validates_on_its_own_split(tmp_path: Path) -> None:
+    dest = prepared(tmp_path, "6:2:2")
+    listed = json.loads((dest / "datalist.json").read_text())
+    parts = split(str(dest), 0.1, seed=5)
+    for part, key in (("train", "training"), ("validation", "validation")):
+        assert [case["study_id"] for case in parts[part]] == [item["study_id"] for item in listed[key]]
+        assert all(Path(case[kind]).is_file() for case in parts[part] for kind in ("image", "label"))
+    assert len(split(str(dest), 1.0, seed=0)["validation"]) == 10
+
+
+def test_a_prepared_folder_without_validation_studies_is_a_clear_error(tmp_path: Path) -> None:
+    dest = prepared(tmp_path, "1:0:0")
+    with pytest.raises(InputError, match="datalist.json: expected validation studies, got none"):
+        split(str(dest), 0.1, seed=0)
 
 
 def slabs(folder: Path, **options: object) -> SlabDataset:

@@ -1,7 +1,6 @@
 """`sliceweave prepare` from end to end: every distribution in miniature, reruns, and what is wrong with a data set."""
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -385,14 +384,6 @@ def test_an_unknown_task_and_a_missing_source_are_clear_errors(tmp_path: Path) -
         prepare_task("brain")
     with pytest.raises(InputError, match="nowhere does not exist; expected the folder of a data set"):
         run("hematoma", tmp_path / "nowhere", tmp_path / "dest")
-
-
-@pytest.fixture
-def real_data() -> Path:
-    folder = Path(os.environ.get("SLICEWEAVE_REAL_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
-    if not folder.is_dir():
-        pytest.skip("set SLICEWEAVE_REAL_DATA to the folder of real scans")
-    return folder
 
 
 @pytest.mark.slow

@@ -54,9 +54,9 @@ def test_the_same_volume_gives_the_same_bytes_whatever_its_blocks(tmp_path: Path
 
 
 def test_codes_and_qform_of_a_nifti_source_are_kept_and_its_text_is_not(tmp_path: Path) -> None:
-    source = nib.Nifti1Image(random(np.int16), SHEARED)
+    source = nib.Nifti1Image(random(np.int16), np.diag([-0.7, -0.8, 2.5, 1]))
     source.set_qform(np.diag([-0.7, -0.8, 2.5, 1]), code=2)
-    source.set_sform(SHEARED, code=4)
+    source.set_sform(np.diag([0.7, 0.8, 2.5, 1]), code=4)
     source.header["descrip"], source.header["db_name"] = b"DOE^JANE", b"DOE"
     nib.save(source, tmp_path / "source.nii")
     write_image(open_volume(tmp_path / "source.nii"), tmp_path / "x.nii.gz")
@@ -101,7 +101,7 @@ def test_labels_are_recoded_and_counted_by_slice(tmp_path: Path) -> None:
     assert label.dtype == np.uint8
 
 
-def test_an_empty_label_counts_nothing(tmp_path: Path) -> None:
+def test_an_empty_label_counts_nothing() -> None:
     counts = write_label(stack(np.zeros(SHAPE, np.int16)), Coding({1: 1}, [1]), None)
     np.testing.assert_array_equal(counts, np.zeros((1, 7)))
 
