@@ -16,7 +16,7 @@ from sliceweave.pipelines.slice_pictures import PictureSeries, PictureSlice, ct_
 from sliceweave.pipelines.slice_spacing import spacing_table
 
 _PATTERN = (
-    r"Patients_CT/(?P<patient>\d{1,9})/"
+    r"(?P<patient>\d{1,9})/"
     r"(?:(?P<kind>brain|bone)/(?P<slice>\d{1,9})|brain/(?P<masked>\d{1,9})_HGE_Seg)\.jpe?g"
 )
 _JPEG_HALF = 127  # masks are JPEG too: neither black nor white stays pure

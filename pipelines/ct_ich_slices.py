@@ -1,12 +1,12 @@
 """Single slices of CT-ICH, as an `index.csv` beside them lists them: `file,patient,slice,types`."""
 
-import csv
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from sliceweave.pipelines.cases import SourceFiles
+from sliceweave.pipelines.csv_rows import read_csv_rows
 from sliceweave.pipelines.ct_ich_windows import mask_reader, read_hu
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.pictures import picture_file
@@ -49,12 +49,9 @@ def find_indexed_slices(files: SourceFiles) -> dict[str, SlicesOf]:
 def _rows(path: Path) -> list[_Row]:
     """The lines of an index; none where the file is another kind of CSV."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restval="")
-            rows = [(reader.line_num, row) for row in reader] if set(reader.fieldnames or ()) >= _COLUMNS else []
-    except (OSError, UnicodeDecodeError, csv.Error):
+        return [_row(path, number, row) for number, row in read_csv_rows(path, sorted(_COLUMNS))]
+    except InputError:
         return []
-    return [_row(path, number, row) for number, row in rows]
 
 
 def _row(path: Path, number: int, row: dict[str, str]) -> _Row:

@@ -1,6 +1,5 @@
 """NIfTI files, read whole or not at all."""
 
-import gzip
 import io
 import itertools
 import re
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 
 import nibabel as nib
 import numpy as np
+from isal import igzip
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
@@ -78,7 +78,7 @@ class NiftiFile:
         """Reads the header alone. Raises as `read_nifti` does."""
         with _opened(path) as stream, _told_plainly():
             header = _raw_header(stream.read(nib.Nifti2Header.sizeof_hdr))
-            shape = _check_claims(header, path.stat().st_size, isinstance(stream, gzip.GzipFile))
+            shape = _check_claims(header, path.stat().st_size, isinstance(stream, igzip.IGzipFile))
             _check_pixdim(_grid_header(header, shape))
         return cls(path, header, shape)
 
@@ -151,7 +151,7 @@ def _opened(path: Path) -> io.BufferedIOBase:
     """The file's content; whether it is compressed is told by its first bytes, not by its name."""
     with path.open("rb") as file:
         start = file.read(2)
-    return gzip.open(path) if start == b"\x1f\x8b" else path.open("rb")
+    return igzip.open(path) if start == b"\x1f\x8b" else path.open("rb")
 
 
 def _voxel_offset(header: nib.Nifti1Header) -> int:

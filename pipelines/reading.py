@@ -1,6 +1,5 @@
 """One study read whole and checked, as ours and as MONAI's reader; and the mask written back onto its grid."""
 
-import gzip
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from isal import igzip
 from monai.config import PathLike
 from monai.data import ImageReader
 from monai.utils import MetaKeys, SpaceKeys, ensure_tuple
@@ -22,7 +22,7 @@ from sliceweave.pipelines.nifti_files import Volume, read_nifti
 from sliceweave.pipelines.studies import CONVERSION_ADVICE, IMAGE_SUFFIXES, file_stem, image_suffix
 from sliceweave.pipelines.volume_checks import check_finite
 
-_FASTEST = 1
+_FAST = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,7 @@ def write_mask(mask: NDArray[Any], scan: Scan, path: Path) -> None:
     image = image_class(mask.astype(np.uint8), scan.header.get_best_affine(), scan.header)
     buffer = io.BytesIO()
     if path.suffix == ".gz":
-        with gzip.GzipFile(filename="", fileobj=buffer, mode="wb", compresslevel=_FASTEST, mtime=0) as compressed:
+        with igzip.IGzipFile("", "wb", _FAST, buffer, mtime=0) as compressed:
             image.to_stream(compressed)
     else:
         image.to_stream(buffer)

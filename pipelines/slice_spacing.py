@@ -1,6 +1,5 @@
 """Pixel size and slice thickness of pictures, which say neither: from a CSV by patient, or from the user's options."""
 
-import csv
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sliceweave.pipelines.cases import PrepareOptions, SourceFiles
+from sliceweave.pipelines.csv_rows import read_csv_rows
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.geometry_checks import LARGEST_SPACING_MM, SMALLEST_SPACING_MM
 
@@ -66,28 +66,13 @@ def spacing_table(files: SourceFiles, options: PrepareOptions, thickness_mm: flo
 
 def _read(path: Path) -> dict[str, SliceSpacing]:
     table: dict[str, SliceSpacing] = {}
-    for number, row in _rows(path):
+    for number, row in read_csv_rows(path, (PATIENT, PIXEL), (THICKNESS,)):
         where = f"{path} line {number}"
         patient = _key(row[PATIENT])
         if not patient or patient in table:
             raise InputError(f"{where}: expected one line for each patient, got '{row[PATIENT]}' again; remove one")
         table[patient] = SliceSpacing(_length_mm(row, PIXEL, where), _length_mm(row, THICKNESS, where))
     return table
-
-
-def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """(line number, row by lower-case column name), blank rows left out; Excel's byte order mark is passed over."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restval="", skipinitialspace=True, strict=True)
-            reader.fieldnames = columns = [name.strip().lower() for name in reader.fieldnames or []]
-            rows = [(reader.line_num, row) for row in reader if any(row.values())]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read as a CSV ({error}); save it as comma-separated UTF-8") from error
-    if not {PATIENT, PIXEL} <= set(columns):
-        got = ", ".join(columns) or "(none)"
-        raise InputError(f"{path}: expected the columns {','.join(_COLUMNS)} with commas, got {got}")
-    return rows
 
 
 def _length_mm(row: Mapping[str, str], column: str, where: str) -> float | None:

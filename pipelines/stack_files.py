@@ -1,12 +1,12 @@
 """Slice stacks written as NIfTI, block by block: a volume of any length takes the memory of a few slices."""
 
-import gzip
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from isal import igzip
 from numpy.typing import NDArray
 
 from sliceweave.pipelines.atomic import atomic_file
@@ -14,7 +14,7 @@ from sliceweave.pipelines.cases import SliceStack
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.nifti_files import scanner_header
 
-_FASTEST = 1
+_FAST = 1
 _NO_LABEL = 255
 _LARGEST_VALUE = 1 << 16
 
@@ -114,7 +114,7 @@ def _write(stack: SliceStack, dtype: np.dtype[Any], blocks: Iterator[NDArray[Any
         for _ in blocks:
             pass
         return
-    with atomic_file(path) as file, gzip.GzipFile("", "wb", _FASTEST, file, mtime=0) as compressed:
+    with atomic_file(path) as file, igzip.IGzipFile("", "wb", _FAST, file, mtime=0) as compressed:
         compressed.write(_header_bytes(stack, dtype))
         for block in blocks:
             compressed.write(np.asarray(block, dtype).tobytes(order="F"))

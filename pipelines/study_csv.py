@@ -1,11 +1,11 @@
 """The CSV in which a user names studies: `study_id,image[,label][,patient][,split]`."""
 
-import csv
 import os
 from pathlib import Path
 from typing import NamedTuple
 
 from sliceweave.pipelines.cells import guard
+from sliceweave.pipelines.csv_rows import read_csv_rows
 from sliceweave.pipelines.errors import InputError
 
 
@@ -25,7 +25,7 @@ def read_study_csv(path: Path) -> list[StudyRow]:
     Raises:
         InputError: not a UTF-8 CSV, columns missing, no rows, or a row without id or image.
     """
-    rows = [_study_row(row, path, number) for number, row in _rows(path)]
+    rows = [_study_row(row, path, number) for number, row in read_csv_rows(path, ("study_id", "image"), ("label",))]
     if not rows:
         raise InputError(f"'{path}' has no rows; expected one line per study below the header study_id,image[,label]")
     return rows
@@ -36,27 +36,7 @@ def strip_guard(text: str) -> str:
     return text[1:] if guard(text[1:]) == text else text
 
 
-def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """(line number, row by lower-case column name), blank rows left out."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restval="", skipinitialspace=True, strict=True)
-            reader.fieldnames = columns = [name.strip().lower() for name in reader.fieldnames or []]
-            rows = [(reader.line_num, row) for row in reader if any(row.values())]
-    except UnicodeDecodeError as error:
-        raise InputError(f"'{path}' is not UTF-8 text ({error.reason}); save it as a CSV in UTF-8") from error
-    except (OSError, csv.Error) as error:
-        raise InputError(f"'{path}' cannot be read as a CSV ({error}); save it as comma-separated UTF-8") from error
-    if not {"study_id", "image"} <= set(columns):
-        raise InputError(
-            f"'{path}' has the columns {', '.join(columns) or '(none)'}; expected study_id,image[,label] with commas"
-        )
-    return rows
-
-
 def _study_row(row: dict[str, str], path: Path, number: int) -> StudyRow:
-    if None in row:  # where csv puts what goes beyond the header
-        raise InputError(f"'{path}' line {number} has more fields than the header; quote a text that holds a comma")
     study_id, image, label = (strip_guard(row.get(name, "")) for name in ("study_id", "image", "label"))
     if not study_id.strip() or not image.strip():
         raise InputError(f"'{path}' line {number} has an empty study_id or image; fill it in or remove the line")

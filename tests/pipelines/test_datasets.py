@@ -124,7 +124,7 @@ def test_a_prepared_folder_trains_and_validates_on_its_own_split(tmp_path: Path)
 
 def test_a_prepared_folder_without_validation_studies_is_a_clear_error(tmp_path: Path) -> None:
     dest = prepared(tmp_path, "1:0:0")
-    with pytest.raises(InputError, match="datalist.json: expected validation studies, got none"):
+    with pytest.raises(InputError, match=r"datalist.json: expected validation studies, got none"):
         split(str(dest), 0.1, seed=0)
 
 

@@ -72,9 +72,9 @@ def test_ct_without_spacing_says_where_to_put_it(tmp_path, options, missing):
 
 
 BAD_FILES = {
-    "another column": ([("patient", "pixel")], "expected the columns patient,pixel_size_mm,slice_thickness_mm"),
+    "another column": ([("patient", "pixel")], "has the columns patient, pixel; expected patient,pixel_size_mm"),
     "semicolons": ([("patient;pixel_size_mm;slice_thickness_mm",), ("P01;0.5;5",)], "with commas"),
-    "empty": ([], r"got \(none\)"),
+    "empty": ([], r"has the columns \(none\)"),
     "text": ([HEADER, ("P01", "0.5 mm", 5)], "line 2: expected pixel_size_mm in mm, 0.05 to 30, got '0.5 mm'"),
     "zero": ([HEADER, ("P01", 0.5, 0)], "line 2: expected slice_thickness_mm in mm, 0.05 to 30, got '0'"),
     "nan": ([HEADER, ("P01", "nan", 5)], "got 'nan'"),
@@ -94,10 +94,10 @@ def test_bad_file_is_named_in_one_line(tmp_path, case):
 
 
 def test_file_in_another_encoding_is_named_in_one_line(tmp_path):
-    with pytest.raises(InputError, match=r"spacing.csv: cannot be read as a CSV .* UTF-8"):
+    with pytest.raises(InputError, match=r"spacing.csv' is not UTF-8 text .* UTF-8"):
         table_of(tmp_path, [HEADER, ("王", 0.5, 5)], "gb18030")
 
 
 def test_users_file_that_is_missing_is_named_in_one_line(tmp_path):
-    with pytest.raises(InputError, match=r"none.csv: cannot be read as a CSV"):
+    with pytest.raises(InputError, match=r"none.csv' cannot be read as a CSV"):
         spacing_table(SourceFiles(tmp_path), PrepareOptions(spacing_csv=tmp_path / "none.csv"))
