@@ -140,15 +140,18 @@ def prepare(
     """Turn a data set as it is distributed into images/, labels/, dataset.csv and datalist.json.
 
     \b
-    hematoma             CT-ICH (JPG or NIfTI), PNG slices with LabelMe, DICOM, NIfTI
+    hematoma             CT-ICH, slices with LabelMe, DICOM, NIfTI
     lung_infection       COVID-19 CT set 1 and 2, the 20 cases, DICOM, NIfTI
     liver_tumor          LiTS, MSD Task03_Liver, DICOM, NIfTI
     knee_cartilage       OAI-ZIB, DICOM, NIfTI
     echo_left_ventricle  EchoNet-Dynamic, CAMUS, frames with LabelMe, NIfTI
 
-    NIfTI stands for .nii, .nii.gz, .nrrd, .mha and .mhd: images/ with labels/, pairs such as x_ct and x_label, or
-    images alone. Patients are split, not studies. A rerun converts what is missing. Studies that cannot be used are
-    listed at the end, the others go on, and the exit status is 1.
+    NIfTI stands for .nii, .nii.gz, .nrrd, .mha and .mhd: images/ with labels/,
+    pairs such as x_ct and x_label, or images alone.
+
+    Patients are split, not studies. A rerun converts what is missing. Studies
+    that cannot be used are listed at the end, the others go on, and the exit
+    status is 1.
     """
     from sliceweave.pipelines import prepare as preparing
     from sliceweave.pipelines.cases import PrepareOptions

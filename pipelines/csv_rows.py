@@ -31,7 +31,5 @@ def read_csv_rows(path: Path, needed: Sequence[str], further: Sequence[str] = ()
         raise InputError(f"'{path}' has the columns {', '.join(columns) or '(none)'}; expected {expected} with commas")
     for number, row in rows:
         if None in row:  # where csv puts what goes beyond the header
-            raise InputError(
-                f"'{path}' line {number} has more fields than the header; quote a text that holds a comma"
-            )
+            raise InputError(f"'{path}' line {number} has more fields than the header; quote a text that holds a comma")
     return rows

@@ -114,11 +114,22 @@ def summary(outcome: Outcome, dest: Path | None) -> str:
     what = f"prepared in {dest}" if dest else "usable"
     sides = Counter(str(row["split"]) for row in outcome.usable)
     counts = ", ".join(f"{sides[split]} {split}" for split in SPLITS) if dest else "nothing was written"
-    lines = [f"{len(outcome.usable)} of {len(outcome.rows)} studies {what}: {counts}"]
+    lines = [f"{len(outcome.usable)} of {len(outcome.rows)} studies {what}: {counts}", *_label_lines(outcome.usable)]
     for title, listed in (("could not be used", outcome.failed), ("should be looked at", outcome.notes)):
         if listed:
             lines += [f"{len(listed)} {title}:", *(f"  {line}" for line in listed)]
     return "\n".join(lines)
+
+
+def _label_lines(rows: Sequence[Row]) -> list[str]:
+    """How often each label is there, so that a wrong coding is seen."""
+    labelled = [row for row in rows if str(row["labelled"]) == "True"]
+    columns = [column for row in labelled[:1] for column in row if column.endswith("_slices")]
+    return [
+        f"{column.removesuffix('_slices')} in {sum(str(row[column]) != '0' for row in labelled)} of "
+        f"{len(labelled)} labelled studies, on {sum(int(str(row[column])) for row in labelled)} slices"
+        for column in columns
+    ]
 
 
 def _settings(task: PrepareTask, source: Path, options: PrepareOptions, drawing: Drawing) -> dict[str, object]:

@@ -76,6 +76,7 @@ def test_prepare_converts_checks_and_draws_from_any_directory(tmp_path: Path) ->
     done = sliceweave("prepare", "hematoma", "source", "dest", "--pictures", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "3 of 3 studies prepared in dest: 1 training, 1 validation, 1 test" in done.stdout
+    assert "hematoma in 3 of 3 labelled studies, on 18 slices" in done.stdout
     assert len(list((tmp_path / "dest" / "pictures").glob("s*.png"))) == 3
     (tmp_path / "source" / "labels" / "s1.nii.gz").write_bytes(b"broken")
     done = sliceweave("prepare", "hematoma", "source", "--check", cwd=tmp_path)
