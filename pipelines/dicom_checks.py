@@ -102,4 +102,4 @@ def _named(header: SliceHeader, count: int, total: int) -> str:
 
 
 def _joined(numbers: tuple[float, ...] | None) -> str:
-    return ", ".join(f"{number:.6g}" for number in numbers or ())
+    return f"({', '.join(f'{number:.6g}' for number in numbers or ())})"

@@ -13,9 +13,10 @@ import miniature_volumes as volumes
 import nibabel as nib
 import numpy as np
 import pytest
-from miniature_dicom import datasets, save, tilted_miniature
+from miniature_dicom import SAGITTAL, datasets, miniature, save, tilted_miniature
 from monai.data import load_decathlon_datalist
 from numpy.typing import NDArray
+from pydicom import dcmread
 
 from sliceweave.pipelines.cases import PrepareOptions
 from sliceweave.pipelines.errors import InputError
@@ -349,6 +350,58 @@ def test_what_is_wrong_with_one_study_is_one_line_and_the_others_go_on(how: str,
     table = read_table(tmp_path / "dest" / "dataset.csv").set_index("study_id")
     assert table.loc["s0", "status"] == "failed"
     assert "s0" not in splits_of(tmp_path / "dest")
+
+
+def two_heads(folder: Path) -> Path:
+    """Two DICOM studies of five slices; the folder of the second."""
+    for name in ("good", "bad"):
+        save(datasets(miniature((5.0,) * 5), patient_id=name), folder / name)
+    return folder / "bad"
+
+
+def of_another_shape(folder: Path) -> None:
+    stored = np.zeros((2, 9, 11), np.int16)
+    _, other = datasets(miniature((5.0,), stored=stored))
+    replace_slice(folder, other)
+
+
+def of_another_orientation(folder: Path) -> None:
+    _, other = datasets(miniature((5.0,), directions=SAGITTAL))
+    replace_slice(folder, other)
+
+
+def replace_slice(folder: Path, other: Any) -> None:
+    other.SeriesInstanceUID = dcmread(folder / "001.dcm").SeriesInstanceUID
+    save([other], folder, ["002.dcm"])
+
+
+DICOM_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "mixed sizes": (of_another_shape, "expected one size"),
+    "mixed orientations": (of_another_orientation, "orientation"),
+    "cut short": (lambda folder: (folder / "003.dcm").write_bytes((folder / "003.dcm").read_bytes()[:-50]), "003.dcm"),
+}
+
+
+@pytest.mark.parametrize("how", DICOM_FAULTS)
+def test_a_faulty_series_is_one_line_and_the_other_study_goes_on(how: str, tmp_path: Path) -> None:
+    fault, what = DICOM_FAULTS[how]
+    fault(two_heads(tmp_path / "source"))
+    outcome = run("hematoma", tmp_path / "source", tmp_path / "dest")
+    assert [row["study_id"] for row in outcome.usable] == ["good"]
+    (line,) = outcome.failed
+    assert line.startswith("bad: ")
+    assert what in line
+
+
+def test_a_missing_slice_is_converted_with_its_gap_and_listed(tmp_path: Path) -> None:
+    (two_heads(tmp_path / "source") / "003.dcm").unlink()
+    outcome = run("hematoma", tmp_path / "source", tmp_path / "dest")
+    assert outcome.failed == []
+    (line,) = outcome.notes
+    assert line.startswith("bad: ")
+    assert "missing" in line
+    geometry = read_scan(tmp_path / "dest" / "images" / "bad.nii.gz").geometry
+    np.testing.assert_allclose(geometry.slice_gaps_mm, [5, 10, 5, 5], atol=0.01)
 
 
 def test_a_patient_in_two_splits_fails_with_all_its_studies(tmp_path: Path) -> None:
