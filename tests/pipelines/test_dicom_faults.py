@@ -64,7 +64,7 @@ def test_several_odd_slices_are_counted(tmp_path):
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ({"PixelSpacing": [0.7, 0.0]}, "expected a PixelSpacing above 0 mm, got 0.7, 0"),
+        ({"PixelSpacing": [0.7, 0.0]}, "expected a PixelSpacing above 0 mm, got (0.7, 0)"),
         ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, "expected two unit vectors at right angles"),
         ({"ImageOrientationPatient": [2, 0, 0, 0, 1, 0]}, "expected two unit vectors at right angles"),
         ({"Rows": 0}, "expected a 3D image"),
