@@ -29,7 +29,8 @@ for name in NAMES:
 """,
     "sliceweave prepare": """
 from sliceweave.pipelines.cases import PrepareOptions
-from sliceweave.pipelines.prepare import Drawing, prepare
+from sliceweave.pipelines.patients import Drawing
+from sliceweave.pipelines.prepare import prepare
 from sliceweave.pipelines.prepare_tasks import prepare_task
 from sliceweave.pipelines.splits import parse_shares
 begin()

@@ -1,6 +1,5 @@
 """What a data set as distributed is found to hold: cases, and the volumes that can be read of them slice by slice."""
 
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from sliceweave.pipelines.errors import InputError
+from sliceweave.pipelines.folders import walk_visible
 from sliceweave.pipelines.geometry import Geometry
 
 
@@ -89,11 +89,16 @@ class PrepareOptions:
 
 
 class SourceFiles:
-    """The files below a folder that no format has claimed yet; hidden ones (`._` twins) never count."""
+    """The files of a source that no format has claimed yet; hidden ones (`._` twins) never count.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        found = (Path(folder, name) for folder, names in _visible(root) for name in names)
+    Args:
+        source: a folder, looked through to the bottom, links followed; or one file.
+        left_out: a folder within that is no part of it.
+    """
+
+    def __init__(self, source: Path, left_out: Path | None = None) -> None:
+        self.root = source if source.is_dir() else source.parent
+        found = [source] if source.is_file() else _visible_below(source, left_out)
         self._unclaimed = dict.fromkeys(sorted(found))
 
     def __iter__(self) -> Iterator[Path]:
@@ -111,10 +116,13 @@ class SourceFiles:
             self._unclaimed.pop(path, None)
 
 
-def _visible(root: Path) -> Iterator[tuple[str, list[str]]]:
-    for folder, folders, files in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield folder, sorted(name for name in files if not name.startswith("."))
+def _visible_below(root: Path, left_out: Path | None) -> list[Path]:
+    return [
+        Path(folder, name)
+        for folder, names in walk_visible(str(root))
+        for name in names
+        if not name.startswith(".") and not (left_out and Path(folder).is_relative_to(left_out))
+    ]
 
 
 def whole_block(voxels: NDArray[Any]) -> Callable[[], Iterator[NDArray[Any]]]:

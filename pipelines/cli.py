@@ -128,8 +128,8 @@ def prepare(
         int | None, typer.Option(help="Label of the values --recode does not name; otherwise they are an error.")
     ] = None,
     names: Annotated[str, typer.Option(metavar="NAME,…", help="LabelMe names that are the structure.")] = "",
-    pixel_size: Annotated[float | None, typer.Option(min=0.01, help="mm, for pictures and videos.")] = None,
-    slice_thickness: Annotated[float | None, typer.Option(min=0.01, help="mm, for pictures of slices.")] = None,
+    pixel_size: Annotated[float | None, typer.Option(min=0.05, max=30, help="mm, for pictures and videos.")] = None,
+    slice_thickness: Annotated[float | None, typer.Option(min=0.05, max=30, help="mm, for pictures of slices.")] = None,
     spacing: Annotated[
         Path | None, typer.Option(metavar="CSV", help="Both by patient: patient,pixel_size_mm,slice_thickness_mm.")
     ] = None,
@@ -150,11 +150,12 @@ def prepare(
     pairs such as x_ct and x_label, or images alone.
 
     Patients are split, not studies. A rerun converts what is missing. Studies
-    that cannot be used are listed at the end, the others go on, and the exit
-    status is 1.
+    that cannot be used, or should be looked at, are listed at the end, and the
+    exit status is 1 then; the others go on.
     """
     from sliceweave.pipelines import prepare as preparing
     from sliceweave.pipelines.cases import PrepareOptions
+    from sliceweave.pipelines.patients import Drawing
     from sliceweave.pipelines.prepare_options import check_label, listed, recoding, value_range
     from sliceweave.pipelines.prepare_tasks import prepare_task
     from sliceweave.pipelines.splits import parse_shares
@@ -172,18 +173,23 @@ def prepare(
         recode=recoding(recode, labels),
         others=others,
     )
-    drawing = preparing.Drawing(parse_shares(split), seed)
+    if check and pictures:
+        raise InputError("--check writes nothing: leave out --pictures")
     if check:
-        outcome = preparing.check(known, source, options)
+        outcome = preparing.check(known, source, options, workers)
     elif dest is None:
         raise InputError("no destination given: sliceweave prepare TASK SOURCE DEST (or --check)")
     else:
-        outcome = preparing.prepare(known, source, dest, options, drawing, workers)
+        try:
+            outcome = preparing.prepare(known, source, dest, options, Drawing(parse_shares(split), seed), workers)
+        except KeyboardInterrupt:
+            typer.echo(f"interrupted: what is finished is kept in {dest}; the same command goes on", err=True)
+            raise typer.Exit(130) from None
         if pictures:
             from sliceweave.pipelines.prepare_pictures import draw_pictures
 
             draw_pictures(known, dest, outcome.usable)
-    typer.echo(preparing.summary(outcome, None if check else dest))
+    typer.echo(outcome.summary(None if check else dest))
     raise typer.Exit(1 if outcome.failed or outcome.notes else 0)
 
 

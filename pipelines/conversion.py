@@ -1,14 +1,16 @@
 """One case of a data set turned into a study of the plain layout, and its row in `dataset.csv`."""
 
 import json
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from sliceweave.pipelines.atomic import remove, write_atomically
+from sliceweave.pipelines.atomic import atomic_file, remove, write_atomically
 from sliceweave.pipelines.cases import Case, PrepareOptions, SliceStack
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.geometry import Geometry, same_grid
@@ -37,39 +39,58 @@ class Converter:
         return (*_FACTS, "labelled", *per_label, "flags", "notes")
 
     def convert(self, case: Case) -> Row:
-        """Writes image and label, each in one step, the image last, so that an image that is there is complete.
+        """Writes image and label together: both take their places at the end, or neither does.
 
         Raises:
-            InputError: the case cannot be used; nothing of it is left then that was not there before.
+            InputError: the case cannot be used; what was there before is as it was.
         """
         image = case.image()
         label = case.label() if case.label else None
         if label:
             _check_same_grid(image.geometry, label.geometry)
-        counts = self._write(case, image, label)
-        return self._facts(image, label) | self._amounts(counts, image)
+        with ExitStack() as files:
+            image_file, label_file = (self._file(files, case, folder) for folder in ("images", "labels"))
+            counts = write_label(label, self._coding(case), label_file) if label else None
+            write_image(image, image_file)
+            if self.folder:
+                self._write_sidecars(case, image.geometry, labelled=label is not None)
+        if self.folder and not label:
+            remove(self._path("labels", case))
+        return self._facts(image) | self._odd(image, label) | self._amounts(counts, image)
 
-    def _write(self, case: Case, image: SliceStack, label: SliceStack | None) -> NDArray[np.intp] | None:
-        image_path, label_path = (self.path(folder, case.study_id) for folder in ("images", "labels"))
-        for path in filter(None, (image_path, label_path)):
-            _write_sidecar(image.geometry, path, wanted=path == image_path or label is not None)
-        counts = write_label(label, self._coding(case), label_path) if label else None
-        if label is None and label_path:
-            remove(label_path)
-        write_image(image, image_path)
-        return counts
+    def is_current(self, case: Case, row: Row) -> bool:
+        """Whether a study still has the grid that the row of an earlier run gives it.
 
-    def path(self, kind: str, study_id: str) -> Path | None:
-        """Where the image or label of a study lies; None where nothing is written."""
-        return self.folder / kind / f"{file_stem(study_id)}.nii.gz" if self.folder else None
+        One that can no longer be read is current: what was made of it is kept.
+        """
+        try:
+            facts = self._facts(case.image())
+        except InputError:
+            return True
+        return all(str(facts[column]) == str(row[column]) for column in facts)
+
+    def _file(self, files: ExitStack, case: Case, folder: str) -> BinaryIO | None:
+        if self.folder is None or (folder == "labels" and case.label is None):
+            return None
+        return files.enter_context(atomic_file(self._path(folder, case)))
+
+    def _path(self, folder: str, case: Case, suffix: str = ".nii.gz") -> Path:
+        return Path(str(self.folder), folder, file_stem(case.study_id) + suffix)
+
+    def _write_sidecars(self, case: Case, geometry: Geometry, labelled: bool) -> None:
+        for folder, is_wanted in (("images", True), ("labels", labelled)):
+            sidecar = self._path(folder, case, ".geometry.json")
+            if is_wanted and geometry.slice_origins_ras_mm is not None:
+                write_atomically(sidecar, _sidecar_bytes(geometry))
+            else:
+                remove(sidecar)
 
     def _coding(self, case: Case) -> Coding:
         values = self.options.recode or case.coding or {value: value for value in self.task.labels}
         return Coding(values, tuple(self.task.labels), self.options.others)
 
-    def _facts(self, image: SliceStack, label: SliceStack | None) -> Row:
+    def _facts(self, image: SliceStack) -> Row:
         geometry = image.geometry
-        flags = (*image.flags, *(label.flags if label else ()), *geometry.flags)
         columns, rows, slices = geometry.shape
         return {
             "columns": columns,
@@ -77,6 +98,11 @@ class Converter:
             "slices": slices,
             "spacing_mm": spacing_text(geometry),
             "orientation": "".join(nib.aff2axcodes(geometry.affine_ras)),
+        }
+
+    def _odd(self, image: SliceStack, label: SliceStack | None) -> Row:
+        flags = (*image.flags, *(label.flags if label else ()), *image.geometry.flags)
+        return {
             "labelled": label is not None,
             "flags": ";".join(dict.fromkeys(flags)),
             "notes": "; ".join((*image.warnings, *(label.warnings if label else ()))),
@@ -109,11 +135,6 @@ def _check_same_grid(image: Geometry, label: Geometry) -> None:
     )
 
 
-def _write_sidecar(geometry: Geometry, path: Path, wanted: bool) -> None:
-    sidecar = path.with_name(path.name.removesuffix(".nii.gz") + ".geometry.json")
-    if geometry.slice_origins_ras_mm is None or not wanted:
-        remove(sidecar)
-        return
+def _sidecar_bytes(geometry: Geometry) -> bytes:
     values = {name: getattr(geometry, name) for name in ("slice_origins_ras_mm", "slice_thickness_mm")}
-    content = {name: value.tolist() for name, value in values.items() if value is not None}
-    write_atomically(sidecar, json.dumps(content).encode())
+    return json.dumps({name: value.tolist() for name, value in values.items() if value is not None}).encode()

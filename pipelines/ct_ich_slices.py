@@ -37,21 +37,23 @@ def find_indexed_slices(files: SourceFiles) -> dict[str, SlicesOf]:
     Calling it raises InputError where a line, a picture or a mask cannot be used.
     """
     by_patient: dict[str, list[_Row]] = {}
+    damaged: dict[str, SlicesOf] = {}
     for path, _ in files.named(r"index\.csv"):
-        rows = _rows(path)
+        try:
+            rows = [_row(path, number, row) for number, row in read_csv_rows(path, sorted(_COLUMNS))]
+        except InputError as error:
+            if any(path.parent.glob("*_mask.png")):  # it is such an index, and not another kind of CSV
+                damaged[path.parent.name] = partial(_refuse, str(error))
+            continue
         for row in rows:
             by_patient.setdefault(row.patient, []).append(row)
-        if rows:
-            files.take([path, *(row.picture for row in rows), *(row.mask for row in rows)])
-    return {patient: partial(_slices, rows) for patient, rows in sorted(by_patient.items())}
+        files.take([path] if rows else [])
+        files.take(picture for row in rows for picture in (row.picture, row.mask))
+    return {patient: partial(_slices, rows) for patient, rows in sorted(by_patient.items())} | damaged
 
 
-def _rows(path: Path) -> list[_Row]:
-    """The lines of an index; none where the file is another kind of CSV."""
-    try:
-        return [_row(path, number, row) for number, row in read_csv_rows(path, sorted(_COLUMNS))]
-    except InputError:
-        return []
+def _refuse(reason: str, _window_hu: tuple[float, float]) -> list[PictureSlice]:
+    raise InputError(reason)
 
 
 def _row(path: Path, number: int, row: dict[str, str]) -> _Row:

@@ -1,5 +1,6 @@
 """Studies as PyTorch data sets: whole for inference, slice by slice for training."""
 
+import json
 import logging
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -55,7 +56,7 @@ def split(dataset_dir: str | None, validation_share: float, seed: int) -> dict[s
         raise InputError(f"--validation_share is above 0 and at most 1, got {validation_share}")
     cases = datalist(dataset_dir, labelled=True)
     prepared = Path(str(dataset_dir), "datalist.json")
-    if prepared.is_file() and validation_share < 1:
+    if validation_share < 1 and is_prepared(prepared):
         return {part: _prepared(prepared, key) for part, key in (("train", "training"), ("validation", "validation"))}
     order = np.random.default_rng(seed).permutation(len(cases))
     count = math.ceil(validation_share * len(cases))
@@ -66,6 +67,15 @@ def split(dataset_dir: str | None, validation_share: float, seed: int) -> dict[s
     if validation_share < 1 and not parts["train"]:
         raise InputError(f"{dataset_dir}: {len(cases)} labelled studies are too few to train and to validate on")
     return parts
+
+
+def is_prepared(path: Path) -> bool:
+    """Whether a file is the list of studies that `sliceweave prepare` writes."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and "prepared" in content
 
 
 def _prepared(path: Path, split_name: str) -> list[dict[str, str]]:

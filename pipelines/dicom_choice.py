@@ -1,6 +1,5 @@
 """Which of several DICOM series in a folder is meant."""
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -21,20 +20,22 @@ def chosen(series: "Sequence[list[SliceHeader]]", choice: str) -> "list[list[Sli
 
 
 def listing(series: "Sequence[list[SliceHeader]]", choice: str, matches: int) -> str:
-    """One line that names all series, for a choice that is not one of them."""
+    """One line that lists all series, for a choice that is not one of them."""
     got = f"{matches or 'none'} that '{choice}' fits, of {len(series)}" if choice else str(len(series))
-    numbers = Counter(one[0].series_number for one in series)
-    texts = [_text(one, is_unique=numbers[one[0].series_number] == 1) for one in series]
-    return f"expected one series in the folder, got {got}: {'; '.join(texts)}; {_ADVICE}"
+    return f"expected one series in the folder, got {got}: {'; '.join(map(_text, series))}; {_ADVICE}"
 
 
-def _text(series: "list[SliceHeader]", is_unique: bool) -> str:
+def descriptions(series: "Sequence[list[SliceHeader]]") -> str:
+    """What tells the series apart and may name a patient: for the screen, not for a file."""
+    heads = [one[0] for one in series]
+    return "; ".join(f"number {head.series_number}: {head.description!r}, UID {head.series_uid}" for head in heads)
+
+
+def _text(series: "list[SliceHeader]") -> str:
     head = series[0]
     number = "without number" if head.series_number is None else f"number {head.series_number}"
     sizes = sorted({f"{one.size[1]}x{one.size[0]}" for one in series})
-    details = f"{len(series)} slice{'s' * (len(series) > 1)} of {' and '.join(sizes)}, {_thickness(series)}"
-    uid = "" if is_unique else f", UID {head.series_uid}"
-    return f"{number} ({details}{uid}, {head.description!r})"
+    return f"{number} ({len(series)} slice{'s' * (len(series) > 1)} of {' and '.join(sizes)}, {_thickness(series)})"
 
 
 def _thickness(series: "list[SliceHeader]") -> str:

@@ -25,7 +25,8 @@ DAMAGED = (
     zlib.error,
 )
 _TAGS = [
-    *("SOPClassUID", "Modality", "PatientID", "SeriesDescription", "SeriesInstanceUID", "SeriesNumber"),
+    *("SOPClassUID", "Modality", "PatientID", "StudyInstanceUID"),
+    *("SeriesDescription", "SeriesInstanceUID", "SeriesNumber"),
     *("InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
     *("BitsAllocated", "BitsStored", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit"),
@@ -76,6 +77,7 @@ class SliceHeader:
     description: str
     instance: int | None
     patient_id: str = field(repr=False)
+    study_uid: str = field(repr=False)
     size: tuple[int, int]
     position_mm: tuple[float, ...] | None
     directions: tuple[float, ...] | None
@@ -132,6 +134,7 @@ def _header(path: Path, dataset: Dataset) -> SliceHeader:
         description=_text(dataset, "SeriesDescription"),
         instance=_integer(dataset, "InstanceNumber"),
         patient_id=_text(dataset, "PatientID"),
+        study_uid=_text(dataset, "StudyInstanceUID"),
         size=(_integer(dataset, "Rows") or 0, _integer(dataset, "Columns") or 0),
         position_mm=_numbers(dataset, "ImagePositionPatient", 3),
         directions=_numbers(dataset, "ImageOrientationPatient", 6),

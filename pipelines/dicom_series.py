@@ -2,7 +2,7 @@
 
 import importlib
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from sliceweave.pipelines.cases import Case, PrepareOptions, SliceStack, SourceFiles, broken
 from sliceweave.pipelines.cells import printable
-from sliceweave.pipelines.dicom_choice import ALL_SERIES, chosen, listing
+from sliceweave.pipelines.dicom_choice import ALL_SERIES, chosen, descriptions, listing
 from sliceweave.pipelines.errors import InputError
 
 if TYPE_CHECKING:  # pydicom is an extra
@@ -43,8 +43,8 @@ def find_dicom(files: SourceFiles, options: PrepareOptions) -> list[Case]:
 
     The id is the folder's path below the root, or the file's name where the folder holds one image. Of several series
     in a folder `options.series` chooses one, or `all` makes each a case `<id>_s<number>`; a folder's only series is
-    always taken. Studies that share a PatientID are one patient's, as are the series of a folder; the ID itself is
-    nowhere in the cases.
+    always taken. Studies that share a PatientID, or without one a StudyInstanceUID, are one patient's, as are the
+    series of a folder; the ID itself is nowhere in the cases.
     """
     paths = [path for path in files if _is_dicom(path)]
     files.take(paths)
@@ -109,8 +109,8 @@ def _named(folders: list[Path], slices: "dict[Path, list[SliceHeader]]", files: 
     """A study id for each folder; where single files in several folders have one name, the folders give the ids."""
     by_folder = {folder: _folder_id(folder, files) for folder in folders}
     by_file = {folder: _stem(slices[folder][0].path) for folder in folders if len(slices[folder]) == 1}
-    names = list(by_file.values())
-    single = {folder: name for folder, name in by_file.items() if names.count(name) == 1}
+    count = Counter(by_file.values())
+    single = {folder: name for folder, name in by_file.items() if count[name] == 1}
     return by_folder | single
 
 
@@ -140,6 +140,7 @@ def _parts(study: _Study, choice: str) -> list[_Study]:
     wanted = chosen(series, choice)
     if len(wanted) == 1:
         return [_Study(study.study_id, study.place, wanted[0])]
+    log.warning("%s holds several series: %s", study.study_id, descriptions(series))
     return [_Study(study.study_id, study.place, study.slices, listing(series, choice, len(wanted)))]
 
 
@@ -149,15 +150,18 @@ def _number(series: "list[SliceHeader]") -> str:
 
 
 def _cases(studies: list[_Study]) -> list[Case]:
-    first: dict[tuple[str, str], str] = {}
+    patients: dict[tuple[str, str], str] = {}
     taken: set[str] = set()
     cases = []
     for study in studies:
         study_id = _unique(study.study_id, taken)
-        patient = first.setdefault(_patient_key(study), study_id)
+        keys = _patient_keys(study)
+        patient = next((patients[key] for key in keys if key in patients), study_id)
+        for key in keys:
+            patients.setdefault(key, patient)
         cases.append(_case(study, study_id, patient))
-    if len(studies) > 1 and len(first) == 1:
-        log.warning("all %d DICOM studies count as one patient's: one PatientID, or one folder", len(studies))
+    if len({case.patient for case in cases}) == 1 < len(cases):
+        log.warning("all %d DICOM studies count as one patient's: one PatientID, examination or folder", len(cases))
     return cases
 
 
@@ -170,9 +174,15 @@ def _unique(name: str, taken: set[str]) -> str:
     return unique
 
 
-def _patient_key(study: _Study) -> tuple[str, str]:
-    patient_id = next((header.patient_id for header in study.slices if header.patient_id), "")
-    return ("patient", patient_id) if patient_id else ("folder", study.place)
+def _patient_keys(study: _Study) -> list[tuple[str, str]]:
+    """What studies of one patient have in common: the PatientID, else the examination or the folder."""
+    found = {
+        kind: next((value for header in study.slices if (value := getattr(header, kind))), "")
+        for kind in ("patient_id", "study_uid")
+    }
+    if found["patient_id"]:
+        return [("patient_id", found["patient_id"])]
+    return [("study_uid", found["study_uid"] or study.place), ("folder", study.place)]
 
 
 def _case(study: _Study, study_id: str, patient: str) -> Case:

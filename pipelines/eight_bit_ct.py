@@ -1,18 +1,32 @@
 """CT volumes that were stored as grey levels of a window, told from those in HU and brought back to HU."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sliceweave.pipelines.cases import SliceStack
+from sliceweave.pipelines.cases import Case, PrepareOptions, SliceStack, SourceFiles
+from sliceweave.pipelines.plain_volumes import find_plain
 
 CHEST_WINDOW_HU = (-1250.0, 250.0)
 _LEVELS = 255
 # A window that reaches from air to bone leaves neither end of the levels empty.
 _LOWEST_HIGHEST_LEVEL = 200
+
+
+def find_plain_ct(
+    files: SourceFiles, options: PrepareOptions, window_hu: tuple[float, float] | None = None
+) -> list[Case]:
+    """Plain volumes, those of 8-bit grey brought back to HU where the user or the task names the window they show."""
+    cases, window_hu = find_plain(files, options), options.window_hu or window_hu
+    return [replace(case, image=partial(_image_in_hu, case.image, window_hu)) for case in cases] if window_hu else cases
+
+
+def _image_in_hu(image: Callable[[], SliceStack], window_hu: tuple[float, float]) -> SliceStack:
+    return in_hu(image(), window_hu)
 
 
 def in_hu(stack: SliceStack, window_hu: tuple[float, float] | None = None) -> SliceStack:

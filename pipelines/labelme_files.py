@@ -1,7 +1,7 @@
 """Which files of a folder are LabelMe annotations, which pictures they belong to, and whose they are."""
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.labelme import picture_beside, picture_of, read_annotation, read_json, structure_names
 from sliceweave.pipelines.pictures import PICTURE_PATTERN, Picture, picture_file
 
+Folders = tuple[str, ...]
 # Folders that hold the files of a patient and are named after what they hold, not after whom.
 _HOLDERS = frozenset(
     [
@@ -28,6 +29,11 @@ _HOLDERS = frozenset(
         "labels",
         "ann",
         "annotations",
+        "train",
+        "training",
+        "val",
+        "validation",
+        "test",
     ]
 )
 _PATIENT_THEN_NUMBER = re.compile(r"(.*?)[ _.-]*\d+\D*\Z")
@@ -63,18 +69,21 @@ def labelled_pictures(files: SourceFiles) -> list[LabelledPicture]:
 def by_patient(pictures: Iterable[LabelledPicture], root: Path) -> dict[str, list[LabelledPicture]]:
     """The pictures of each patient.
 
-    A patient is a folder; but where one folder holds pictures of several names, `<patient>_<slice>`, the names count.
+    A patient is a folder; but where every folder holds pictures of several names, `<patient>_<slice>`, and no name
+    comes back in another folder, or where all lie in one folder, the names count.
     """
-    pictures = list(pictures)
-    named_in: dict[Path, set[str]] = {}
+    named_in: dict[Folders, dict[str, list[LabelledPicture]]] = defaultdict(lambda: defaultdict(list))
     for picture in pictures:
-        named_in.setdefault(picture.path.parent, set()).add(_name_of(picture.path))
-    by_name = any(len(names - {""}) > 1 for names in named_in.values())
-    patients: dict[str, list[LabelledPicture]] = {}
-    for picture in pictures:
-        flat = by_name or picture.path.parent == root
-        patient = (_name_of(picture.path) if flat else "") or _folder_of(picture.path, root)
-        patients.setdefault(patient, []).append(picture)
+        named_in[_folders_of(picture.path, root)][_name_of(picture.path)].append(picture)
+    names = Counter(name for by_name in named_in.values() for name in by_name)
+    several = all(len(by_name.keys() - {""}) > 1 for by_name in named_in.values()) and set(names.values()) == {1}
+    by_name_alone = several or named_in.keys() == {()}
+    last = Counter(folders[-1:] for folders in named_in)
+    patients: dict[str, list[LabelledPicture]] = defaultdict(list)
+    for folders, by_name in named_in.items():
+        folder = "_".join(folders if last[folders[-1:]] > 1 else folders[-1:]) or root.resolve().name
+        for name, own in by_name.items():
+            patients[(name if by_name_alone else "") or folder].extend(own)
     return dict(sorted(patients.items()))
 
 
@@ -134,7 +143,6 @@ def _name_of(path: Path) -> str:
     return found[1] if found else ""
 
 
-def _folder_of(path: Path, root: Path) -> str:
-    folders = path.relative_to(root).parent.parts
-    named = [folder for folder in folders if folder.casefold() not in _HOLDERS]
-    return (named or [root.resolve().name])[-1]
+def _folders_of(path: Path, root: Path) -> Folders:
+    """The folders below the root that may be a patient's."""
+    return tuple(part for part in path.relative_to(root).parent.parts if part.casefold() not in _HOLDERS)

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from sliceweave.pipelines.cases import Case, PrepareOptions, SourceFiles
+from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.volume_pairs import by_study, open_named, paired
 
 _NIFTI = r"\.nii(?:\.gz)?"
@@ -12,16 +13,20 @@ _LIVER_AND_TUMOUR = {0: 0, 1: 0, 2: 1}
 _HAEMORRHAGE = {0: 0, 1: 1, 255: 1}
 
 
-def find_lits(files: SourceFiles, _options: PrepareOptions) -> list[Case]:
-    """LiTS: `volume-N.nii` and `segmentation-N.nii`, in one folder or several; 1 liver, 2 tumour."""
-    patterns = rf"volume-(\d+){_NIFTI}", rf"segmentation-(\d+){_NIFTI}"
-    return _pairs(files, patterns, "volume-{}", _LIVER_AND_TUMOUR)
+def find_liver(files: SourceFiles, _options: PrepareOptions) -> list[Case]:
+    """LiTS (`volume-N.nii`, `segmentation-N.nii`) or MSD Task03 (`imagesTr/liver_N.nii.gz`, `labelsTr/`).
 
+    In both 1 is liver and 2 tumour, each in one folder or several.
 
-def find_msd_liver(files: SourceFiles, _options: PrepareOptions) -> list[Case]:
-    """MSD Task03: `imagesTr/liver_N.nii.gz` and `labelsTr/liver_N.nii.gz`; 1 liver, 2 tumour."""
-    patterns = rf"imagesTr/(liver_\d+){_NIFTI}", rf"labelsTr/(liver_\d+){_NIFTI}"
-    return _pairs(files, patterns, "{}", _LIVER_AND_TUMOUR)
+    Raises:
+        InputError: both are there. Task03 is made of LiTS's studies, so patients would stand on two sides.
+    """
+    lits = rf"volume-(\d+){_NIFTI}", rf"segmentation-(\d+){_NIFTI}"
+    msd = rf"imagesTr/(liver_\d+){_NIFTI}", rf"labelsTr/(liver_\d+){_NIFTI}"
+    first, second = _pairs(files, lits, "volume-{}", _LIVER_AND_TUMOUR), _pairs(files, msd, "{}", _LIVER_AND_TUMOUR)
+    if first and second:
+        raise InputError(f"{files.root} holds LiTS and MSD Task03, which are the same patients; prepare one of them")
+    return first + second
 
 
 def find_ct_ich_nifti(files: SourceFiles, _options: PrepareOptions) -> list[Case]:

@@ -20,7 +20,6 @@ from sliceweave.pipelines.dicom_series import find_dicom
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.geometry import Geometry, same_grid
 from sliceweave.pipelines.volume_pairs import open_named
-from sliceweave.pipelines.volume_stacks import open_volume
 
 _BONES_AND_CARTILAGES = {0: 0, 1: 0, 2: 1, 3: 0, 4: 2}
 _VOLUME = r"(?:\.nii(?:\.gz)?|\.mhd|\.mha|\.nrrd)"
@@ -113,7 +112,8 @@ def _dicom(files: SourceFiles, options: PrepareOptions) -> dict[str, list[Case]]
 
 def _listed(files: SourceFiles) -> list[str]:
     """Series folders of `oai_mri_paths.txt`, as DICOM study ids end."""
-    lines = (line for path, _ in files.named(r"oai_mri_paths\.txt") for line in path.read_text("utf-8").splitlines())
+    texts = (path.read_bytes().decode(errors="replace") for path, _ in files.named(r"oai_mri_paths\.txt"))
+    lines = (line for text in texts for line in text.splitlines())
     return [line.strip().strip("/").replace("/", "_") for line in lines if line.strip()]
 
 
@@ -137,4 +137,4 @@ def _case(patient: str, mask: Path | None, images: list[Case]) -> Case:
 
 
 def _label_on(image: Callable[[], SliceStack], mask: Path) -> SliceStack:
-    return lie_on(open_volume(mask), image().geometry)
+    return lie_on(open_named(mask), image().geometry)

@@ -1,23 +1,27 @@
-"""Studies that lie there as volumes: `images/` and `labels/`, pairs by name in one folder, images alone, or a CSV."""
+"""Studies that lie there as volumes: twin folders of images and labels, pairs by name, images alone, or a CSV."""
 
 import logging
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from functools import partial
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from pathlib import Path
 
 from sliceweave.pipelines.cases import Case, PrepareOptions, SourceFiles, broken
 from sliceweave.pipelines.cells import printable
+from sliceweave.pipelines.dicom_series import find_dicom
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.studies import id_of, image_suffix
 from sliceweave.pipelines.study_csv import StudyRow
 from sliceweave.pipelines.volume_pairs import open_named
 from sliceweave.pipelines.volume_stacks import open_volume
 
+_IMAGE_FOLDER = re.compile(r"(?:images?|imgs?|scans?|volumes?)(?P<side>Tr|Ts)?\Z", re.IGNORECASE)
+_LABEL_FOLDER = re.compile(r"(?:labels?|masks?|segs?|segmentations?|gts?)(?P<side>Tr|Ts)?\Z", re.IGNORECASE)
 _LABEL_WORDS = r"(?:labels?|masks?|seg|segmentations?|gt)"
-_LABEL_ENDING = re.compile(rf"^(?:(?P<base>.*)[_.-])?{_LABEL_WORDS}\Z", re.IGNORECASE)
-_LABEL_INSIDE = re.compile(rf"(?:^|.*[_.-]){_LABEL_WORDS}[_.-]", re.IGNORECASE)
+_LABEL_ENDING = re.compile(rf"(?:^|[_.-]){_LABEL_WORDS}\Z", re.IGNORECASE)
+_LABEL_INSIDE = re.compile(rf"(?:^|[_.-]){_LABEL_WORDS}[_.-]", re.IGNORECASE)
 _IMAGE_ENDING = re.compile(r"[_.-](?:ct|mri?|images?|img|0000)\Z", re.IGNORECASE)
 _SAYS_NOTHING = re.compile(r"(?:ct|mri?|images?|img|scan|volume|data)\Z", re.IGNORECASE)
 _BIDS_PATIENT = re.compile(r"sub-[0-9A-Za-z]+")
@@ -25,120 +29,126 @@ _BIDS_PATIENT = re.compile(r"sub-[0-9A-Za-z]+")
 logger = logging.getLogger(__name__)
 
 
+@dataclass
+class _Group:
+    """Images and labels that may belong together; `is_twin` where folders say which is which."""
+
+    is_twin: bool
+    images: list[Path] = field(default_factory=list)
+    labels: list[Path] = field(default_factory=list)
+
+
 def find_plain(files: SourceFiles, _options: PrepareOptions) -> list[Case]:
     """Every volume nothing else has claimed, with its label where names tell which that is.
 
-    `images/X` goes with `labels/X`, and where there is a `labels` folder each needs the other. Elsewhere a name that
-    ends in `label`, `mask`, `seg`, `segmentation` or `gt` is a label: of the image of that name (`x_ct` and `x_label`)
-    or of the only image of its folder; where the shapes differ, of the one image there that has its shape.
+    Twin folders (`images` and `labels`, `imagesTr` and `labelsTr`, `scans` and `masks`, …) hold an image and its label
+    under one name, and each needs the other. Elsewhere a name that ends in `label`, `mask`, `seg`, `segmentation` or
+    `gt` is a label: of the image of that name (`x_ct` and `x_label`), of one whose name goes on after it
+    (`x_ct_small`) if that alone has its shape, or of the only image of its folder.
     """
     volumes = [path for path in files if image_suffix(path)]
     files.take(volumes)
-    names = _names(volumes, files.root)
-    twins = {path: key for path in volumes if (key := _twin_key(path.relative_to(files.root)))}
-    loose: dict[Path, list[Path]] = defaultdict(list)
+    groups = _groups(volumes, files.root)
+    names = _names([path for group in groups for path in group.images], files.root)
+    return [case for group in groups for case in _cases(group, names)]
+
+
+def cases_of_rows(rows: Iterable[StudyRow], options: PrepareOptions) -> list[Case]:
+    """The studies that a CSV names; an image may be a folder of DICOM slices."""
+    return [_case_of_row(row, options) for row in rows]
+
+
+def _case_of_row(row: StudyRow, options: PrepareOptions) -> Case:
+    image = partial(open_named, row.image)
+    label = partial(open_named, row.label) if row.label else None
+    if not row.image.is_dir():
+        return Case(row.study_id, image, label, patient=row.patient, split=row.split)
+    found = find_dicom(SourceFiles(row.image), options)
+    if len(found) != 1:
+        return broken(row.study_id, f"expected one DICOM series in {row.image}, got {len(found)}; name its own folder")
+    return Case(row.study_id, found[0].image, label, patient=row.patient, split=row.split)
+
+
+def _groups(volumes: Sequence[Path], root: Path) -> list[_Group]:
+    """Twin folders first, then what lies in one folder."""
+    twins: dict[object, _Group] = defaultdict(partial(_Group, is_twin=True))
+    loose: dict[Path, _Group] = defaultdict(partial(_Group, is_twin=False))
     for path in volumes:
-        if path not in twins:
-            loose[path.parent].append(path)
-    return _twin_cases(twins, names) + [case for paths in loose.values() for case in _loose_cases(paths, names)]
+        kind, key = _twin_key(path.relative_to(root).parts)
+        if kind:
+            (twins[key].images if kind == "image" else twins[key].labels).append(path)
+        else:
+            _sort_in(path, loose[path.parent])
+    for group in [group for group in twins.values() if not group.labels]:
+        for path in group.images:
+            _sort_in(path, loose[path.parent])
+    return [group for group in twins.values() if group.labels] + list(loose.values())
 
 
-def cases_of_rows(rows: Iterable[StudyRow]) -> list[Case]:
-    """The studies that a CSV names."""
-    return [
-        Case(
-            row.study_id,
-            partial(open_named, row.image),
-            partial(open_named, row.label) if row.label else None,
-            patient=row.patient,
-            split=row.split,
-        )
-        for row in rows
-    ]
+def _twin_key(parts: tuple[str, ...]) -> tuple[str, object]:
+    """What the last image or label folder of a path is, and all that the path's twin has in common with it."""
+    for at in range(len(parts) - 2, -1, -1):
+        for kind, pattern in (("image", _IMAGE_FOLDER), ("label", _LABEL_FOLDER)):
+            if match := pattern.match(parts[at]):
+                return kind, (parts[:at], (match["side"] or "").lower(), parts[at + 1 : -1])
+    return "", None
 
 
-def _names(volumes: Sequence[Path], root: Path) -> dict[Path, str]:
-    """The id of each volume: its file name, with its folders where that is taken twice or says nothing."""
-    labels = [path for path in volumes if "labels" in path.relative_to(root).parts[:-1]]
-    count = Counter(id_of(path) for path in volumes if path not in labels)
+def _sort_in(path: Path, group: _Group) -> None:
+    """Puts a file of a folder of both kinds where its name says."""
+    if _LABEL_ENDING.search(id_of(path)):
+        group.labels.append(path)
+    elif _LABEL_INSIDE.search(id_of(path)):
+        logger.warning("left out, named like a label but not as the label of an image: %s", path.name)
+    else:
+        group.images.append(path)
+
+
+def _names(images: Sequence[Path], root: Path) -> dict[Path, str]:
+    """The id of each image: its file name, with its folders where that is taken twice or says nothing."""
+    count = Counter(id_of(path) for path in images)
 
     def name(path: Path) -> str:
         own = id_of(path)
         if count[own] <= 1 and not _SAYS_NOTHING.match(own):
             return own
-        folders = [part for part in path.relative_to(root).parts[:-1] if part not in ("images", "labels")]
+        folders = [part for part in path.relative_to(root).parts[:-1] if not _IMAGE_FOLDER.match(part)]
         return printable("_".join([*(folders or [root.resolve().name]), own]))
 
-    return {path: name(path) for path in volumes}
+    return {path: name(path) for path in images}
 
 
-def _twin_key(path: Path) -> tuple[str, str] | None:
-    """(`images` or `labels`, what both twins share) for a file below such a folder."""
-    parts = path.parts[:-1]
-    at = max((i for i, part in enumerate(parts) if part in ("images", "labels")), default=None)
-    if at is None:
-        return None
-    return parts[at], str(PurePosixPath(*parts[:at], "*", *parts[at + 1 :], id_of(path)))
-
-
-def _twin_cases(twins: dict[Path, tuple[str, str]], names: dict[Path, str]) -> list[Case]:
-    images = {shared: path for path, (folder, shared) in twins.items() if folder == "images"}
-    labels = {shared: path for path, (folder, shared) in twins.items() if folder == "labels"}
-    labelled = {shared.split("*")[0] for shared in labels}
-    cases = []
-    for shared, image in images.items():
-        if shared not in labels and shared.split("*")[0] in labelled:
-            cases.append(
-                broken(names[image], f"expected a label of this name in labels/, got none beside {image.name}")
-            )
-        else:
-            cases.append(_case(names[image], image, labels.get(shared)))
-    lonely = [labels[shared] for shared in labels if shared not in images]
-    return cases + [_without_image(path, names) for path in lonely]
-
-
-def _without_image(label: Path, names: dict[Path, str]) -> Case:
-    return broken(names[label], f"{label.name} is a label without an image; add the image, or name both in a CSV")
-
-
-def _loose_cases(paths: Sequence[Path], names: dict[Path, str]) -> list[Case]:
-    """The cases of one folder."""
-    labels = [path for path in paths if _LABEL_ENDING.match(id_of(path))]
-    left_out = [path for path in paths if path not in labels and _LABEL_INSIDE.match(id_of(path))]
-    if left_out:
-        logger.warning("left out, named like labels but not as the label of an image: %s", _listed(left_out))
-    images = [path for path in paths if path not in labels and path not in left_out]
+def _cases(group: _Group, names: dict[Path, str]) -> list[Case]:
     labels_of: dict[Path, list[Path]] = defaultdict(list)
     lonely = []
-    for label in labels:
-        image = _image_of(label, images, len(labels))
-        if image:
+    for label in group.labels:
+        if image := _image_of(label, group):
             labels_of[image].append(label)
         else:
-            lonely.append(_without_image(label, names))
-    return [_loose_case(names[image], image, labels_of[image]) for image in images] + lonely
+            reason = f"{label.name} is a label without an image; add the image, or name both in a CSV"
+            lonely.append(broken(id_of(label), reason))
+    return [_case(names[image], image, labels_of[image], group) for image in group.images] + lonely
 
 
-def _loose_case(name: str, image: Path, labels: Sequence[Path]) -> Case:
-    if len(labels) > 1:
-        return broken(name, f"expected one label, got {_listed(labels)}; name the right one in a CSV")
-    return _case(name, image, labels[0] if labels else None)
+def _image_of(label: Path, group: _Group) -> Path | None:
+    own = id_of(label)
+    same = [image for image in group.images if id_of(image) == own] if group.is_twin else []
+    base = _LABEL_ENDING.sub("", own)
+    named = same or [image for image in group.images if base and base in (id_of(image), _short(image))]
+    if not group.is_twin:
+        if not named and len(group.images) == len(group.labels) == 1:
+            named = group.images
+        longer = [image for image in group.images if base and re.match(rf"{re.escape(base)}[_.-]", id_of(image))]
+        if len(longer) > 1:
+            named = [image for image in longer if _shape(image) == _shape(label)] or named
+    return named[0] if named else None
 
 
-def _image_of(label: Path, images: Sequence[Path], labels: int) -> Path | None:
-    found = _LABEL_ENDING.match(id_of(label))
-    base = found["base"] if found else None
-    named = [path for path in images if base and base in (id_of(path), _IMAGE_ENDING.sub("", id_of(path)))]
-    if not named and len(images) == labels == 1:
-        named = list(images)
-    if len(images) == 1:
-        return named[0] if named else None
-    fitting = [path for path in named or images if _shape(path) == _shape(label)]
-    if not fitting and named:
-        fitting = [path for path in images if _shape(path) == _shape(label)]
-    return fitting[0] if len(fitting) == 1 else (named[0] if named else None)
+def _short(image: Path) -> str:
+    return _IMAGE_ENDING.sub("", id_of(image))
 
 
+@lru_cache(maxsize=4096)
 def _shape(path: Path) -> tuple[int, int, int] | None:
     try:
         return open_volume(path).geometry.shape
@@ -146,15 +156,16 @@ def _shape(path: Path) -> tuple[int, int, int] | None:
         return None
 
 
-def _case(name: str, image: Path, label: Path | None) -> Case:
+def _case(name: str, image: Path, labels: Sequence[Path], group: _Group) -> Case:
+    same = [path for path in group.images if id_of(path) == id_of(image)]
+    for what, paths in (("image", same), ("label", labels)):
+        if len(paths) > 1:
+            listed = ", ".join(path.name for path in paths)
+            return broken(name, f"expected one {what}, got {listed}; keep one, or name the right one in a CSV")
+    if group.is_twin and not labels:
+        return broken(
+            name, f"expected a label of this name, got none in the folder of labels beside that of {image.name}"
+        )
     patient = _BIDS_PATIENT.match(name)
-    return Case(
-        name,
-        partial(open_named, image),
-        partial(open_named, label) if label else None,
-        patient=patient[0] if patient else "",
-    )
-
-
-def _listed(paths: Iterable[Path]) -> str:
-    return ", ".join(path.name for path in paths)
+    label = partial(open_named, labels[0]) if labels else None
+    return Case(name, partial(open_named, image), label, patient=patient[0] if patient else "")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from sliceweave.pipelines.camus import find_camus
 from sliceweave.pipelines.cases import Case, PrepareOptions, SourceFiles
@@ -9,9 +10,10 @@ from sliceweave.pipelines.covid_ct import find_covid
 from sliceweave.pipelines.ct_ich import find_ct_ich_jpg
 from sliceweave.pipelines.dicom_series import find_dicom
 from sliceweave.pipelines.echonet import find_echonet
+from sliceweave.pipelines.eight_bit_ct import CHEST_WINDOW_HU, find_plain_ct
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.labelme_studies import find_labelme_ct, find_labelme_echo
-from sliceweave.pipelines.nifti_sets import find_ct_ich_nifti, find_lits, find_msd_liver
+from sliceweave.pipelines.nifti_sets import find_ct_ich_nifti, find_liver
 from sliceweave.pipelines.oai_zib import find_oai_zib
 from sliceweave.pipelines.plain_volumes import find_plain
 
@@ -41,11 +43,16 @@ _TASKS = (
     PrepareTask(
         "hematoma",
         {1: "hematoma"},
-        (find_ct_ich_jpg, find_ct_ich_nifti, find_labelme_ct, find_dicom, find_plain),
+        (find_ct_ich_jpg, find_ct_ich_nifti, find_labelme_ct, find_dicom, find_plain_ct),
         window_hu=(0, 100),
     ),
-    PrepareTask("lung_infection", {1: "infection"}, (find_covid, find_dicom, find_plain), window_hu=(-1250, 250)),
-    PrepareTask("liver_tumor", {1: "tumor"}, (find_lits, find_msd_liver, find_dicom, find_plain), window_hu=(-20, 140)),
+    PrepareTask(
+        "lung_infection",
+        {1: "infection"},
+        (find_covid, find_dicom, partial(find_plain_ct, window_hu=CHEST_WINDOW_HU)),
+        window_hu=CHEST_WINDOW_HU,
+    ),
+    PrepareTask("liver_tumor", {1: "tumor"}, (find_liver, find_dicom, find_plain_ct), window_hu=(-20, 140)),
     PrepareTask(
         "knee_cartilage",
         {1: "femoral_cartilage", 2: "tibial_cartilage"},

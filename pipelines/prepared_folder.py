@@ -1,8 +1,7 @@
 """The plain layout: `images/`, `labels/`, `dataset.csv` and `datalist.json`, whole at every moment."""
 
-import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,11 @@ class PreparedFolder:
         self.rows = self._earlier_rows()
 
     def make(self) -> None:
-        """Creates the folders and clears what a killed run left half written. Raises InputError where it cannot."""
+        """Creates the folders and tables, and clears what a killed run left half written.
+
+        Raises:
+            InputError: it cannot.
+        """
         try:
             for folder in FOLDERS:
                 (self.directory / folder).mkdir(parents=True, exist_ok=True)
@@ -44,37 +47,42 @@ class PreparedFolder:
             remove_partials(self.directory)
         except OSError as error:
             raise InputError(f"cannot use {self.directory}: {error.strerror}; choose another folder") from error
+        self.save(list(self.rows.values()))
 
-    def done(self, study_id: str) -> bool:
-        """Whether the study is in the table and its files are in place."""
-        row = self.rows.get(study_id)
-        if row is None or row["status"] != "ok":
-            return False
+    def holds(self, row: Row) -> bool:
+        """Whether the study of a row is finished and its files are in place."""
         folders = FOLDERS if str(row["labelled"]) == "True" else FOLDERS[:1]
-        return all(self._file(folder, study_id).is_file() for folder in folders)
+        return row["status"] == "ok" and all(self._file(folder, str(row["study_id"])).is_file() for folder in folders)
 
-    def save(self, rows: Iterable[Row]) -> None:
-        """Writes `dataset.csv`, and then `datalist.json` of its usable studies. Raises InputError where it cannot."""
+    def save(self, rows: Sequence[Row]) -> None:
+        """Writes `dataset.csv`, and before it `datalist.json` of its usable studies. Raises InputError if it cannot."""
         table = Table(self.directory / "dataset.csv", self._columns)
-        ordered = list(rows)
-        for row in ordered:
+        for row in rows:
             table.put(str(row["study_id"]), [row])
-        write_atomically(self.directory / "datalist.json", self._datalist([r for r in ordered if r["status"] == "ok"]))
+        write_atomically(self.directory / "datalist.json", self._datalist([r for r in rows if r["status"] == "ok"]))
         table.save()
 
     def _earlier_rows(self) -> dict[str, Row]:
         table = Table(self.directory / "dataset.csv", self._columns)
-        if not table.path.exists():
+        if not (self.directory / "datalist.json").exists():
             if self.directory.is_dir() and any(self.directory.iterdir()):
                 raise InputError(f"{self.directory} is not empty and was not made by prepare; choose another folder")
             return {}
         made_with = self._earlier_settings()
+        if not table.path.exists():  # taken away so that all is converted again
+            return {}
         if differing := [name for name in self._settings if made_with.get(name) != self._settings[name]]:
             raise InputError(
                 f"{self.directory} was prepared with another {', '.join(differing)}; "
                 "choose another folder, or delete its dataset.csv to convert all again"
             )
-        return {row["study_id"]: dict(row) for row in table.load()}
+        rows = {row["study_id"]: row for row in table.load()}
+        for study_id, row in rows.items():
+            if row["split"] not in ("", *SPLITS):
+                raise InputError(
+                    f"{table.path}: study {study_id}: expected the split {', '.join(SPLITS)}, got '{row['split']}'"
+                )
+        return {study_id: dict(row) for study_id, row in rows.items()}
 
     def _earlier_settings(self) -> dict[str, Any]:
         path = self.directory / "datalist.json"
@@ -111,8 +119,3 @@ class PreparedFolder:
 
     def _file(self, folder: str, study_id: str) -> Path:
         return self.directory / folder / f"{file_stem(study_id)}.nii.gz"
-
-
-def digest(path: Path) -> str:
-    """Twelve digits that tell two source folders apart without naming either: paths may hold patients' names."""
-    return hashlib.sha256(str(path.resolve()).encode("utf-8", "backslashreplace")).hexdigest()[:12]

@@ -2,14 +2,12 @@
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from isal import igzip
 from numpy.typing import NDArray
 
-from sliceweave.pipelines.atomic import atomic_file
 from sliceweave.pipelines.cases import SliceStack
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.nifti_files import scanner_header
@@ -19,17 +17,17 @@ _NO_LABEL = 255
 _LARGEST_VALUE = 1 << 16
 
 
-def write_image(stack: SliceStack, path: Path | None) -> None:
-    """Writes the volume as it is, gzipped; with no path only reads it.
+def write_image(stack: SliceStack, file: BinaryIO | None) -> None:
+    """Writes the volume as it is, gzipped; with no file only reads it.
 
     Raises:
-        InputError: a voxel is no finite number, the source cannot be read to its end, or the file cannot be written.
+        InputError: a voxel is no finite number, the source cannot be read to its end.
     """
-    _write(stack, np.dtype(stack.dtype), map(_finite, _read(stack)), path)
+    _write(stack, np.dtype(stack.dtype), map(_finite, _read(stack)), file)
 
 
-def write_label(stack: SliceStack, coding: "Coding", path: Path | None) -> NDArray[np.intp]:
-    """Writes the label as uint8 in the task's coding; with no path only reads it.
+def write_label(stack: SliceStack, coding: "Coding", file: BinaryIO | None) -> NDArray[np.intp]:
+    """Writes the label as uint8 in the task's coding; with no file only reads it.
 
     Returns:
         (labels, K) pixels of each of the task's labels on each slice; all zeros for an empty mask.
@@ -45,7 +43,7 @@ def write_label(stack: SliceStack, coding: "Coding", path: Path | None) -> NDArr
             counts.append(np.array([np.count_nonzero(label == value, axis=(0, 1)) for value in coding.labels]))
             yield label
 
-    _write(stack, np.dtype(np.uint8), counted(), path)
+    _write(stack, np.dtype(np.uint8), counted(), file)
     return np.concatenate(counts, axis=1)
 
 
@@ -109,12 +107,12 @@ def _finite(block: NDArray[Any]) -> NDArray[Any]:
     return block
 
 
-def _write(stack: SliceStack, dtype: np.dtype[Any], blocks: Iterator[NDArray[Any]], path: Path | None) -> None:
-    if path is None:
+def _write(stack: SliceStack, dtype: np.dtype[Any], blocks: Iterator[NDArray[Any]], file: BinaryIO | None) -> None:
+    if file is None:
         for _ in blocks:
             pass
         return
-    with atomic_file(path) as file, igzip.IGzipFile("", "wb", _FAST, file, mtime=0) as compressed:
+    with igzip.IGzipFile("", "wb", _FAST, file, mtime=0) as compressed:
         compressed.write(_header_bytes(stack, dtype))
         for block in blocks:
             compressed.write(np.asarray(block, dtype).tobytes(order="F"))

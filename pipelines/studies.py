@@ -6,12 +6,13 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from sliceweave.pipelines.cells import printable
 from sliceweave.pipelines.errors import InputError
+from sliceweave.pipelines.folders import walk_visible
 from sliceweave.pipelines.study_csv import read_study_csv
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,9 @@ def find_studies(source: str | Path) -> list[Study]:
     """
     text = os.path.expanduser(source)
     if os.path.isdir(text):
-        studies = _studies_among((Path(folder, name) for folder, names in _walk(text) for name in names), text)
+        studies = _studies_among(
+            (Path(folder, name) for folder, names in walk_visible(text, _beside_images) for name in names), text
+        )
     elif os.path.isfile(text):
         studies = _from_file(Path(text))
     elif glob.has_magic(text):
@@ -88,22 +91,8 @@ def _percent_encoded(text: str) -> str:
     return "".join(f"%{byte:02X}" for byte in text.encode("utf-8", "surrogatepass"))
 
 
-def _walk(root: str) -> Iterator[tuple[str, list[str]]]:
-    """Every visible folder once, links followed, with its file names; what lies beside `images` is passed over."""
-    seen: set[str] = set()
-    for folder, folders, files in os.walk(root, followlinks=True, onerror=_log_unreadable):
-        real = os.path.realpath(folder)
-        if real in seen:  # a link back to where we have been
-            folders.clear()
-            continue
-        seen.add(real)
-        passed_over = {"labels", "pictures"} if "images" in folders else set()
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in passed_over)
-        yield folder, files
-
-
-def _log_unreadable(error: OSError) -> None:
-    log.warning("skipped folder '%s': %s", error.filename, error.strerror)
+def _beside_images(folders: Collection[str]) -> Collection[str]:
+    return ("labels", "pictures") if "images" in folders else ()
 
 
 def _expand(pattern: str) -> list[Path]:
@@ -114,7 +103,7 @@ def _expand(pattern: str) -> list[Path]:
     at = parts.index("**")
     roots = glob.glob(os.path.join(*parts[:at])) if at else ["."]
     tail = os.path.join(*(parts[at + 1 :] or ["*"]))
-    folders = {folder for root in roots for folder, _ in _walk(root)}
+    folders = {folder for root in roots for folder, _ in walk_visible(root, _beside_images)}
     return [path for folder in folders for path in _expand(os.path.join(glob.escape(folder), tail))]
 
 

@@ -12,7 +12,8 @@ from monai.transforms import Compose, LoadImaged, RandFlipd
 from sliceweave.pipelines.cases import PrepareOptions
 from sliceweave.pipelines.datasets import CheckLabeld, SlabDataset, StudyDataset, datalist, split
 from sliceweave.pipelines.errors import InputError
-from sliceweave.pipelines.prepare import Drawing, prepare
+from sliceweave.pipelines.patients import Drawing
+from sliceweave.pipelines.prepare import prepare
 from sliceweave.pipelines.prepare_tasks import prepare_task
 from sliceweave.pipelines.reading import StudyReader
 from sliceweave.pipelines.splits import parse_shares

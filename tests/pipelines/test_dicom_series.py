@@ -95,13 +95,14 @@ def test_directories_and_reports_are_passed_over(tmp_path, caplog):
     assert "skipped 2 DICOM objects that are no images" in caplog.text
 
 
-def test_several_series_are_listed_and_have_to_be_chosen(tmp_path):
+def test_several_series_are_listed_and_have_to_be_chosen(tmp_path, caplog):
     two_series(tmp_path / "p1")
     (case,) = found(tmp_path)
+    assert "p1 holds several series: number 2: 'HEAD 5mm', UID" in caplog.text  # on the screen, in no file
     assert case.study_id == "p1"
     assert reason(case) == (
-        "expected one series in the folder, got 2: number 2 (4 slices of 11x13, 5 mm, 'HEAD 5mm'); "
-        "number 3 (6 slices of 11x13, 1 mm, 'Bone thin'); "
+        "expected one series in the folder, got 2: number 2 (4 slices of 11x13, 5 mm); "
+        "number 3 (6 slices of 11x13, 1 mm); "
         "pass --series with a number, a part of a description, an UID, or all"
     )
 
@@ -124,11 +125,12 @@ def test_a_choice_of_none_or_several_lists_the_series(choice, got, tmp_path):
     assert "of 2: number 2 (4 slices" in reason(case)
 
 
-def test_series_of_one_number_are_listed_with_their_uids(tmp_path):
+def test_series_of_one_number_are_told_apart_by_their_uids(tmp_path, caplog):
     slices = [*datasets(miniature(), 4), *datasets(miniature(seed=1), 4)]
     save(slices, tmp_path)
     (case,) = found(tmp_path, "4")
-    assert all(dataset.SeriesInstanceUID in reason(case) for dataset in slices)
+    assert all(dataset.SeriesInstanceUID in caplog.text for dataset in slices)
+    assert not any(dataset.SeriesInstanceUID in reason(case) for dataset in slices)
 
 
 def test_all_series_become_studies_of_one_patient(tmp_path):
@@ -158,6 +160,16 @@ def test_studies_of_one_patient_id_are_one_patients(tmp_path):
     for folder, patient in {"a": "77", "b": "", "c": "77 ", "d": "", "e": "78"}.items():
         save(datasets(miniature(), patient_id=patient), tmp_path / folder)
     assert [case.patient for case in found(tmp_path)] == ["a", "b", "a", "d", "e"]
+
+
+def test_without_a_patient_id_folders_of_one_examination_are_one_patients(tmp_path):
+    for patient in range(2):
+        thick, thin = datasets(miniature(), 2), datasets(miniature(seed=1), 3)
+        for dataset in thin:
+            dataset.StudyInstanceUID = thick[0].StudyInstanceUID
+        save(thick, tmp_path / f"p{patient}" / "thick")
+        save(thin, tmp_path / f"p{patient}" / "thin")
+    assert [case.patient for case in found(tmp_path)] == ["p0_thick", "p0_thick", "p1_thick", "p1_thick"]
 
 
 def test_an_id_that_all_studies_share_is_warned_of(tmp_path, caplog):

@@ -61,6 +61,43 @@ def test_twin_folders_go_together_below_any_folder_and_in_any_format(tmp_path: P
     assert cases["y"].label is None
 
 
+@pytest.mark.parametrize(
+    ("images", "labels", "image", "label"),
+    [
+        ("Images", "Labels", "x.nii.gz", "x.nii.gz"),
+        ("images", "masks", "x.nii.gz", "x_mask.nii.gz"),
+        ("imagesTr", "labelsTr", "x_0000.nii.gz", "x.nii.gz"),
+        ("img", "seg", "x_ct.nii.gz", "x_label.nii.gz"),
+        ("images", "images", "x_ct.nii.gz", "x_label.nii.gz"),
+    ],
+)
+def test_folders_go_by_several_names(images: str, labels: str, image: str, label: str, tmp_path: Path) -> None:
+    save(tmp_path / images / image, IMAGE)
+    save(tmp_path / labels / label, LABEL)
+    (case,) = find(tmp_path).values()
+    assert is_labelled(case)
+
+
+def test_a_label_of_another_shape_is_not_handed_on_to_another_patient(tmp_path: Path) -> None:
+    save(tmp_path / "a_ct.nii.gz", IMAGE)
+    save(tmp_path / "a_label.nii.gz", LABEL[..., :5])
+    save(tmp_path / "b_ct.nii.gz", IMAGE[..., :5])
+    cases = find(tmp_path)
+    assert cases["a_ct"].label is not None
+    assert cases["b_ct"].label is None
+
+
+def test_two_files_of_one_name_are_one_line_each(tmp_path: Path) -> None:
+    save(tmp_path / "images" / "x.nii.gz", IMAGE)
+    save(tmp_path / "images" / "y.nii.gz", IMAGE)
+    save(tmp_path / "images" / "y.nii", IMAGE)
+    for name in ("x.nii.gz", "x.nii", "y.nii.gz"):
+        save(tmp_path / "labels" / name, LABEL)
+    reasons = [reason(case) for case in find(tmp_path).values()]
+    assert sum("expected one label, got x.nii, x.nii.gz" in text for text in reasons) == 1
+    assert sum("expected one image, got y.nii, y.nii.gz" in text for text in reasons) >= 1
+
+
 def test_where_there_are_labels_each_image_needs_its_own(tmp_path: Path) -> None:
     for name in ("x", "y"):
         save(tmp_path / "images" / f"{name}.nii.gz", IMAGE)
@@ -68,7 +105,9 @@ def test_where_there_are_labels_each_image_needs_its_own(tmp_path: Path) -> None
         save(tmp_path / "labels" / f"{name}.nii.gz", LABEL)
     cases = find(tmp_path)
     assert is_labelled(cases["x"])
-    assert "expected a label of this name in labels/, got none beside y.nii.gz" in reason(cases["y"])
+    assert "expected a label of this name, got none in the folder of labels beside that of y.nii.gz" in reason(
+        cases["y"]
+    )
     assert "z.nii.gz is a label without an image" in reason(cases["z"])
 
 
@@ -104,7 +143,7 @@ def test_what_is_named_like_a_further_label_is_left_out_aloud(tmp_path: Path, ca
         cases = find(tmp_path)
     assert list(cases) == ["x_ct"]
     assert is_labelled(cases["x_ct"])
-    assert "left out, named like labels but not as the label of an image: x_seg_fast.nii.gz" in caplog.text
+    assert "left out, named like a label but not as the label of an image: x_seg_fast.nii.gz" in caplog.text
 
 
 def test_names_taken_twice_or_saying_nothing_get_their_folders(tmp_path: Path) -> None:
@@ -133,7 +172,7 @@ def test_a_csv_names_patients_and_splits(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text(
         "study_id,image,label,patient,split\ns1,i.nii.gz,l.nii.gz,P1,test\ns2,i.nii.gz,,,\n"
     )
-    first, second = cases_of_rows(read_study_csv(tmp_path / "s.csv"))
+    first, second = cases_of_rows(read_study_csv(tmp_path / "s.csv"), PrepareOptions())
     assert is_labelled(first)
     assert (first.study_id, first.patient, first.split) == ("s1", "P1", "test")
     assert (second.label, second.patient, second.split) == (None, "", "")

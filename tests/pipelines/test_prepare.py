@@ -1,6 +1,8 @@
 """`sliceweave prepare` from end to end: every distribution in miniature, reruns, and what is wrong with a data set."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +21,18 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 
 from sliceweave.pipelines.cases import PrepareOptions
+from sliceweave.pipelines.dicom_stack import stack_of_files
 from sliceweave.pipelines.errors import InputError
-from sliceweave.pipelines.prepare import Drawing, Outcome, check, prepare
+from sliceweave.pipelines.patients import Drawing
+from sliceweave.pipelines.prepare import check, prepare
+from sliceweave.pipelines.prepare_outcome import Outcome
 from sliceweave.pipelines.prepare_tasks import TASK_NAMES, prepare_task
 from sliceweave.pipelines.reading import read_scan
 from sliceweave.pipelines.splits import parse_shares
 from sliceweave.pipelines.tables import read_table
 
 DRAWING = Drawing(parse_shares("8:1:1"), seed=0)
+MAIN = "from sliceweave.pipelines.cli import main; main()"
 SIZES = PrepareOptions(pixel_mm=0.45, thickness_mm=5.0)
 
 
@@ -246,17 +252,190 @@ def test_a_rerun_converts_only_what_is_missing_and_moves_nobody(tmp_path: Path) 
     assert (tmp_path / "dest" / "labels" / "s2.nii.gz").is_file()
     assert [row["study_id"] for row in second.rows] == [f"s{number}" for number in range(6)]
     sides = {row["study_id"]: row["split"] for row in second.rows}
+    assert {row["study_id"]: row["split"] for row in first.usable}.items() <= sides.items()
+
+
+def test_a_run_killed_at_any_moment_goes_on(tmp_path: Path) -> None:
+    volumes.write_pairs(tmp_path / "source", studies=12)
+    code = (
+        "import sys; from pathlib import Path; from sliceweave.pipelines.cli import main; import os, threading;"
+        "threading.Timer(float(sys.argv.pop()), os.kill, (os.getpid(), 9)).start(); main()"
+    )
+    command = [sys.executable, "-c", code, "prepare", "hematoma", str(tmp_path / "source"), str(tmp_path / "dest")]
+    for seconds in ("0.9", "1.2", "1.5"):
+        assert subprocess.run([*command, seconds], capture_output=True, check=False).returncode in (-9, 0)
+    outcome = run("hematoma", tmp_path / "source", tmp_path / "dest", PrepareOptions())
+    assert outcome.failed == []
+    assert len(splits_of(tmp_path / "dest")) == 12
+    for folder in ("images", "labels"):
+        names = sorted(path.name for path in (tmp_path / "dest" / folder).iterdir())
+        assert names == sorted(f"s{number}.nii.gz" for number in range(12))
+
+
+def test_a_run_killed_before_its_first_study_goes_on(tmp_path: Path) -> None:
+    volumes.write_pairs(tmp_path / "source")
+    settings = run("hematoma", tmp_path / "source", tmp_path / "dest")
+    for path in (*(tmp_path / "dest" / "images").iterdir(), *(tmp_path / "dest" / "labels").iterdir()):
+        path.rename(path.with_name(f".{path.name}.sliceweave-partial"))
+    again = run("hematoma", tmp_path / "source", tmp_path / "dest")
+    assert again.rows == settings.rows
+    assert list((tmp_path / "dest" / "images").glob(".*")) == []
+
+
+def test_without_its_table_a_folder_is_converted_anew(tmp_path: Path) -> None:
+    volumes.write_pairs(tmp_path / "source")
+    run("hematoma", tmp_path / "source", tmp_path / "dest")
+    (tmp_path / "dest" / "dataset.csv").unlink()
+    recoded = PrepareOptions(recode={1: 0})
+    assert run("hematoma", tmp_path / "source", tmp_path / "dest", recoded).failed == []
+    assert not np.asarray(nib.load(tmp_path / "dest" / "labels" / "s0.nii.gz").dataobj).any()
+
+
+def test_a_study_that_fails_leaves_what_was_there_as_it_was(tmp_path: Path) -> None:
+    truths = volumes.write_pairs(tmp_path / "source")
+    run("hematoma", tmp_path / "source", tmp_path / "dest")
+    (tmp_path / "dest" / "dataset.csv").unlink()
+    spoil(tmp_path / "source", "NaN")
+    volumes.save(tmp_path / "source" / "labels" / "s0.nii.gz", 1 - truths["s0"].label)
+    assert len(run("hematoma", tmp_path / "source", tmp_path / "dest").failed) == 1
+    kept = nib.load(tmp_path / "dest" / "labels" / "s0.nii.gz")
+    np.testing.assert_array_equal(np.asarray(kept.dataobj), truths["s0"].label)
+
+
+def test_a_destination_within_the_source_is_no_part_of_it(tmp_path: Path) -> None:
+    volumes.write_pairs(tmp_path, studies=3)
+    for _ in range(2):
+        assert len(run("hematoma", tmp_path, tmp_path / "out").rows) == 3
+
+
+def test_a_corrected_spacing_converts_again(tmp_path: Path) -> None:
+    pictures.labelme_ct(tmp_path / "source")
+    csv = tmp_path / "source" / "spacing.csv"
+    rows = csv.read_text("utf-8-sig")
+    before = run("hematoma", tmp_path / "source", tmp_path / "dest", PrepareOptions())
+    csv.write_text(rows.replace("P01,0.45,5.0", "P01,0.9,10.0"))
+    after = run("hematoma", tmp_path / "source", tmp_path / "dest", PrepareOptions())
+    volumes_ml = [{row["study_id"]: float(str(row["hematoma_ml"])) for row in o.rows} for o in (before, after)]
+    assert volumes_ml[1]["P01"] == pytest.approx(8 * volumes_ml[0]["P01"], rel=1e-4)
+    assert volumes_ml[1]["P02"] == pytest.approx(volumes_ml[0]["P02"], rel=1e-4)
+
+
+def test_a_patient_known_by_another_name_stays_on_its_side(tmp_path: Path) -> None:
+    def add(letter: str) -> Outcome:
+        for number in range(8):
+            slices = datasets(miniature((5.0,) * 2), patient_id=f"ID{number}")
+            save(slices, tmp_path / "source" / f"{letter}{number}")
+        return run("hematoma", tmp_path / "source", tmp_path / "dest")
+
+    first, second = add("m"), add("a")
+    sides = {row["study_id"]: row["split"] for row in second.rows}
     assert {row["study_id"]: row["split"] for row in first.rows}.items() <= sides.items()
+    assert all(sides[f"a{number}"] == sides[f"m{number}"] for number in range(8))
 
 
-def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
-    volumes.write_pairs(tmp_path / "source", studies=3)
-    (tmp_path / "dest" / "images").mkdir(parents=True)
-    run("hematoma", tmp_path / "source", tmp_path / "dest2")
-    (tmp_path / "dest2" / "images" / ".abc.sliceweave-partial").write_bytes(b"half")
-    (tmp_path / "dest2" / "images" / "s2.nii.gz").unlink()
-    assert run("hematoma", tmp_path / "source", tmp_path / "dest2").failed == []
-    assert sorted(path.name for path in (tmp_path / "dest2" / "images").iterdir()) == [f"s{n}.nii.gz" for n in range(3)]
+def test_patients_found_to_be_one_after_they_were_split_are_refused(tmp_path: Path) -> None:
+    volumes.write_pairs(tmp_path, studies=6)
+    lines = [f"s{n},images/s{n}.nii.gz,labels/s{n}.nii.gz,P{n}" for n in range(6)]
+    table = tmp_path / "studies.csv"
+    table.write_text("\n".join(["study_id,image,label,patient", *lines]))
+    sides = {str(row["split"]): row for row in run("hematoma", table, tmp_path / "dest").rows}
+    together = {str(sides[split]["patient"]) for split in ("validation", "test")}
+    for name in together:
+        lines = [line.replace(f",{name}", ",PX") for line in lines]
+    table.write_text("\n".join(["study_id,image,label,patient", *lines]))
+    outcome = run("hematoma", table, tmp_path / "dest")
+    assert len(outcome.failed) == 2
+    assert all("patient PX stands in test and validation" in line for line in outcome.failed)
+    assert len(splits_of(tmp_path / "dest")) == 4
+
+
+def test_studies_that_cannot_be_used_take_no_place_in_a_split(tmp_path: Path) -> None:
+    volumes.write_pairs(tmp_path / "source", studies=20)
+    for number in range(10):
+        (tmp_path / "source" / "labels" / f"s{number}.nii.gz").write_bytes(b"broken")
+    outcome = run("hematoma", tmp_path / "source", tmp_path / "dest")
+    sides = [row["split"] for row in outcome.usable]
+    assert [sides.count(split) for split in ("training", "validation", "test")] == [8, 1, 1]
+
+
+def test_a_split_that_was_edited_into_none_is_a_clear_error(tmp_path: Path) -> None:
+    volumes.write_pairs(tmp_path / "source")
+    run("hematoma", tmp_path / "source", tmp_path / "dest")
+    table = tmp_path / "dest" / "dataset.csv"
+    table.write_text(table.read_text().replace(",training,", ",train,"))
+    with pytest.raises(
+        InputError, match=r"dataset.csv: study s.: expected the split training, validation, test, got 'train'"
+    ):
+        run("hematoma", tmp_path / "source", tmp_path / "dest")
+
+
+def test_reasons_name_no_folder_above_the_data_set(tmp_path: Path) -> None:
+    home = tmp_path / "DOE JANE"
+    volumes.write_pairs(home / "set")
+    spoil(home / "set", "cut short")
+    pictures.labelme_ct(home / "slices")
+    (home / "slices" / "P01" / "json" / "9.json").write_text("{")
+    for name in ("set", "slices"):
+        outcome = run("hematoma", home / name, tmp_path / name, PrepareOptions())
+        assert len(outcome.failed) == 1
+        assert "DOE" not in (tmp_path / name / "dataset.csv").read_text()
+
+
+def test_relative_paths_and_itk_in_threads_do_not_get_in_each_others_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        image, _ = volumes.numbers(number, 2)
+        volumes.write_itk(tmp_path / "in" / f"i{number}.nrrd", image, volumes.AFFINE)
+        volumes.save(tmp_path / "in" / f"n{number}.nii.gz", image)
+    monkeypatch.chdir(tmp_path)
+    command = [sys.executable, "-c", MAIN, "prepare", "hematoma", "in", "out", "--workers", "4"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "out" / "images").iterdir())) == 8
+
+
+def test_one_file_and_a_csv_of_a_dicom_folder_are_sources_too(tmp_path: Path) -> None:
+    image, _ = volumes.numbers(0, 2)
+    volumes.save(tmp_path / "one.nii.gz", image)
+    assert len(run("hematoma", tmp_path / "one.nii.gz", tmp_path / "a").usable) == 1
+    series = miniature((5.0,) * 2)
+    save(datasets(series), tmp_path / "head")
+    volumes.save(tmp_path / "head_label.nii.gz", (series.voxels > 0).astype(np.uint8), read_affine(tmp_path / "head"))
+    (tmp_path / "s.csv").write_text("study_id,image,label\nh,head,head_label.nii.gz\n")
+    outcome = run("hematoma", tmp_path / "s.csv", tmp_path / "b")
+    assert outcome.failed == []
+    np.testing.assert_array_equal(nib.load(tmp_path / "b" / "labels" / "h.nii.gz").get_fdata(), series.voxels > 0)
+
+
+def read_affine(folder: Path) -> NDArray[np.float64]:
+    return np.asarray(stack_of_files(sorted(folder.iterdir())).geometry.affine_ras)
+
+
+def test_links_are_followed_once(tmp_path: Path) -> None:
+    volumes.write_pairs(tmp_path / "real")
+    (tmp_path / "source").mkdir()
+    for folder in ("images", "labels"):
+        (tmp_path / "source" / folder).symlink_to(tmp_path / "real" / folder)
+    (tmp_path / "real" / "images" / "loop").symlink_to(tmp_path / "real" / "images")
+    outcome = run("hematoma", tmp_path / "source", tmp_path / "dest")
+    assert [row["labelled"] for row in outcome.rows] == [True, True]
+
+
+def test_liver_sets_of_the_same_patients_are_not_mixed(tmp_path: Path) -> None:
+    volumes.write_lits(tmp_path / "source" / "lits")
+    volumes.write_msd(tmp_path / "source" / "msd")
+    with pytest.raises(InputError, match="holds LiTS and MSD Task03, which are the same patients; prepare one of them"):
+        run("liver_tumor", tmp_path / "source", tmp_path / "dest")
+
+
+@pytest.mark.parametrize(("task", "window"), [("lung_infection", None), ("hematoma", (-1250.0, 250.0))])
+def test_plain_ct_of_8_bits_is_brought_back_to_hu(task: str, window: Any, tmp_path: Path) -> None:
+    grey = np.random.default_rng(0).integers(0, 256, volumes.SHAPE).astype(np.uint8)
+    volumes.save(tmp_path / "source" / "x.nii.gz", grey)
+    run(task, tmp_path / "source", tmp_path / "dest", PrepareOptions(window_hu=window))
+    made = nib.load(tmp_path / "dest" / "images" / "x.nii.gz").get_fdata()
+    np.testing.assert_allclose(made, grey / 255 * 1500 - 1250, atol=0.5)
 
 
 def test_check_writes_nothing_and_says_what_is_wrong(tmp_path: Path) -> None:
@@ -325,7 +504,7 @@ def spoil(folder: Path, how: str) -> None:
 @pytest.mark.parametrize(
     ("how", "what"),
     [
-        ("no label", "expected a label of this name in labels/"),
+        ("no label", "expected a label of this name, got none in the folder of labels"),
         ("no image", "s0.nii.gz is a label without an image"),
         ("foreign value", "expected the label values 0, 1, got 6, 7"),
         ("fractions", "expected whole label values"),
