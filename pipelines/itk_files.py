@@ -11,7 +11,8 @@ import numpy as np
 from monai.data import ITKReader
 
 from sliceweave.pipelines.errors import InputError
-from sliceweave.pipelines.nifti_files import Volume, scanner_header
+from sliceweave.pipelines.nifti_files import Volume
+from sliceweave.pipelines.nifti_headers import scanner_header
 from sliceweave.pipelines.volume_checks import check_size, check_spacing_given, volume_shape
 
 _FIELD = re.compile(r"\s*([^:=#]+?)\s*(?::=|[:=])\s*(.*?)\s*$")

@@ -1,9 +1,6 @@
-"""NIfTI files, read whole or not at all."""
+"""NIfTI files, read whole or in blocks of slices, and never a part taken for the whole."""
 
 import io
-import itertools
-import re
-import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,21 +17,18 @@ from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from sliceweave.pipelines.errors import InputError
-from sliceweave.pipelines.volume_checks import check_scalar, check_size, check_spacing_given, volume_shape
+from sliceweave.pipelines.nifti_headers import (
+    check_claims,
+    check_pixdim,
+    grid_header_of,
+    raw_header,
+    stored_dtype,
+    voxel_offset,
+)
 
 _BROKEN = (OSError, EOFError, ValueError, KeyError, zlib.error, HeaderDataError, WrapStructError, ImageFileError)
-_HEADER_CLASSES: tuple[type[nib.Nifti1Header], ...] = (nib.Nifti1Header, nib.Nifti2Header)
-_MAGICS = (b"n+1", b"n+2")
-_DEFLATE_LIMIT = 1032  # no deflate stream grows by more than this
-_OTHER_UNITS = {1: "metres", 3: "micrometres"}
-_PIXDIM_TOLERANCE = 0.01
-_ORTHOGONAL = 1e-4
 _CHUNK_BYTES = 1 << 20
 _BLOCK_BYTES = 1 << 23
-_GRID_FIELDS = (
-    *("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d"),
-    *("qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z"),
-)
 
 
 class Volume(NamedTuple):
@@ -77,9 +71,9 @@ class NiftiFile:
     def open(cls, path: Path) -> "NiftiFile":
         """Reads the header alone. Raises as `read_nifti` does."""
         with _opened(path) as stream, _told_plainly():
-            header = _raw_header(stream.read(nib.Nifti2Header.sizeof_hdr))
-            shape = _check_claims(header, path.stat().st_size, isinstance(stream, igzip.IGzipFile))
-            _check_pixdim(_grid_header(header, shape))
+            header = raw_header(stream.read(nib.Nifti2Header.sizeof_hdr))
+            shape = check_claims(header, path.stat().st_size, isinstance(stream, igzip.IGzipFile))
+            check_pixdim(grid_header_of(header, shape))
         return cls(path, header, shape)
 
     @property
@@ -90,12 +84,12 @@ class NiftiFile:
     @property
     def grid_header(self) -> nib.Nifti1Header:
         """A header for a file on the same grid, with qform, sform and their codes to the bit, and no text."""
-        return _grid_header(self.header, self.shape)
+        return grid_header_of(self.header, self.shape)
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """Of the blocks: as stored, or float32 where a slope is to be applied or the file is in double precision."""
-        stored = _dtype(self.header).newbyteorder("=")
+        stored = stored_dtype(self.header).newbyteorder("=")
         return np.dtype(np.float32) if self._is_scaled or stored.kind == "f" else stored
 
     def blocks(self) -> Iterator[NDArray[Any]]:
@@ -105,19 +99,19 @@ class NiftiFile:
             InputError: the voxels end early, or the checksum that ends a compressed file is wrong.
         """
         with _opened(self.path) as stream, _told_plainly():
-            stream.seek(_voxel_offset(self.header))
+            stream.seek(voxel_offset(self.header))
             for slices in self._slices_per_block():
                 yield self._scaled(self._stored(stream, slices))
             while stream.read(_CHUNK_BYTES):  # up to the checksum
                 pass
 
     def _slices_per_block(self) -> list[int]:
-        slice_bytes = self.shape[0] * self.shape[1] * _dtype(self.header).itemsize
+        slice_bytes = self.shape[0] * self.shape[1] * stored_dtype(self.header).itemsize
         step = max(1, _BLOCK_BYTES // slice_bytes)
         return [min(step, self.shape[2] - first) for first in range(0, self.shape[2], step)]
 
     def _stored(self, stream: io.BufferedIOBase, slices: int) -> NDArray[Any]:
-        dtype, shape = _dtype(self.header), (*self.shape[:2], slices)
+        dtype, shape = stored_dtype(self.header), (*self.shape[:2], slices)
         expected = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
         content = stream.read(expected)
         if len(content) < expected:
@@ -152,100 +146,3 @@ def _opened(path: Path) -> io.BufferedIOBase:
     with path.open("rb") as file:
         start = file.read(2)
     return igzip.open(path) if start == b"\x1f\x8b" else path.open("rb")
-
-
-def _voxel_offset(header: nib.Nifti1Header) -> int:
-    least = type(header).single_vox_offset
-    offset = int(header["vox_offset"]) or least
-    if offset < least:
-        raise HeaderDataError(f"vox offset {offset} too low")
-    return offset
-
-
-def _raw_header(block: bytes) -> nib.Nifti1Header:
-    """The header as it stands: nibabel's own reading silently turns a spacing of zero into one."""
-    for header_class, endianness in itertools.product(_HEADER_CLASSES, ("<", ">")):
-        size = header_class.sizeof_hdr
-        if block[:4] == struct.pack(f"{endianness}i", size) and len(block) >= size:
-            header = header_class(block[:size], endianness, check=False)
-            if header["magic"].item()[:3] in _MAGICS:
-                return header
-    raise InputError(f"expected a NIfTI file, got {_kind_of(block)}; export the image again")
-
-
-def _kind_of(start: bytes) -> str:
-    if start[128:132] == b"DICM":
-        return "a DICOM file"
-    if start and not re.search(rb"[\0-\x08\x0e-\x1f]", start):
-        return "a text file"
-    return "something else" if len(start) >= nib.Nifti1Header.sizeof_hdr else f"a file of {len(start)} bytes"
-
-
-def _check_claims(header: nib.Nifti1Header, file_bytes: int, compressed: bool) -> tuple[int, int, int]:
-    """The shape the header claims, once all it claims is possible; nothing has been allocated so far."""
-    dimensions, *sizes = header["dim"].tolist()
-    shape = volume_shape(sizes[:dimensions] if 0 < dimensions <= len(sizes) else [])
-    dtype = _dtype(header)
-    check_scalar(dtype)
-    check_spacing_given(header["pixdim"][1:4])
-    unit = _OTHER_UNITS.get(int(header["xyzt_units"]) & 7)
-    if unit:
-        raise InputError(f"expected spacing in mm, got a header in {unit}; convert the spacing and set the unit to mm")
-    check_size(shape, dtype.itemsize)
-    expected = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    if expected > file_bytes * (_DEFLATE_LIMIT if compressed else 1):
-        raise InputError(f"expected {expected} bytes of voxels, got a file of {file_bytes}: cut short; copy it again")
-    return shape
-
-
-def _dtype(header: nib.Nifti1Header) -> np.dtype[Any]:
-    try:
-        dtype: np.dtype[Any] = header.get_data_dtype()
-        return dtype
-    except (KeyError, HeaderDataError) as error:
-        code = int(header["datatype"])
-        raise InputError(f"expected a known voxel type, got code {code}; export the image again") from error
-
-
-def scanner_header(affine_ras: NDArray[np.float64], shape: tuple[int, int, int]) -> nib.Nifti1Header:
-    """The header of a uint8 file on a grid in scanner coordinates."""
-    header = nib.Nifti1Header()
-    header.set_data_dtype(np.uint8)
-    header.set_data_shape(shape)
-    header.set_xyzt_units("mm")
-    header.set_sform(affine_ras, code="scanner")
-    steps_mm = np.linalg.norm(affine_ras[:3, :3], axis=0)
-    header.set_zooms(steps_mm)
-    directions = affine_ras[:3, :3] / steps_mm
-    if np.allclose(directions.T @ directions, np.eye(3), atol=_ORTHOGONAL):  # a quaternion holds no shear
-        header.set_qform(affine_ras, code="scanner")
-    return header
-
-
-def _grid_header(source: nib.Nifti1Header, shape: tuple[int, int, int]) -> nib.Nifti1Header:
-    """A header for a mask on the same grid, with qform, sform and their codes to the bit, and no text."""
-    header = type(source)()
-    header.set_data_dtype(np.uint8)
-    header.set_data_shape(shape)
-    header.set_xyzt_units("mm")
-    for field in _GRID_FIELDS:
-        header[field] = source[field]
-    header["pixdim"][:4] = source["pixdim"][:4]
-    return header
-
-
-def _check_pixdim(header: nib.Nifti1Header) -> None:
-    """Raises InputError where spacing and affine disagree, since one of them gives wrong millilitres.
-
-    On a sheared grid some programs write the distance between the voxel planes, not the length of the step: both count.
-    """
-    affine_ras = np.asarray(header.get_best_affine(), dtype=np.float64)
-    stated = np.asarray(header.get_zooms(), dtype=np.float64)
-    steps = np.linalg.norm(affine_ras[:3, :3], axis=0)
-    if not steps.all() or not np.isfinite(steps).all() or not np.linalg.det(affine_ras[:3, :3]):
-        return  # Geometry says what is wrong with such an affine
-    plane_distances = 1 / np.linalg.norm(np.linalg.inv(affine_ras[:3, :3]), axis=1)
-    agrees = [np.abs(stated / given - 1) <= _PIXDIM_TOLERANCE for given in (steps, plane_distances)]
-    if not np.all(agrees[0] | agrees[1]):
-        texts = (" x ".join(f"{step:.4g}" for step in spacing) for spacing in (stated, steps))
-        raise InputError("expected one spacing, got pixdim {} mm but affine {} mm; repair the header".format(*texts))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sliceweave.pipelines.cases import SliceStack
 from sliceweave.pipelines.errors import InputError
-from sliceweave.pipelines.nifti_files import scanner_header
+from sliceweave.pipelines.nifti_headers import scanner_header
 
 _FAST = 1
 _NO_LABEL = 255
