@@ -59,10 +59,12 @@ class Converter:
         return self._facts(image) | self._odd(image, label) | self._amounts(counts, image)
 
     def is_current(self, case: Case, row: Row) -> bool:
-        """Whether a study still has the grid that the row of an earlier run gives it.
+        """Whether a study still has the grid that the row of an earlier run gives it, and a label or none as then.
 
         One that can no longer be read is current: what was made of it is kept.
         """
+        if str(case.label is not None) != str(row["labelled"]):
+            return False
         try:
             facts = self._facts(case.image())
         except InputError:

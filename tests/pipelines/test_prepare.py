@@ -320,6 +320,17 @@ def test_a_corrected_spacing_converts_again(tmp_path: Path) -> None:
     assert volumes_ml[1]["P02"] == pytest.approx(volumes_ml[0]["P02"], rel=1e-4)
 
 
+def test_a_label_that_comes_later_or_goes_is_followed(tmp_path: Path) -> None:
+    volumes.write_pairs(tmp_path / "source")
+    (tmp_path / "source" / "labels").rename(tmp_path / "later")
+    labels = tmp_path / "dest" / "labels"
+    for was_there in (False, True, False):
+        assert run("hematoma", tmp_path / "source", tmp_path / "dest").failed == []
+        assert len(list(labels.iterdir())) == 2 * was_there
+        pair = tmp_path / "later", tmp_path / "source" / "labels"
+        (pair[was_there]).rename(pair[not was_there])
+
+
 def test_a_patient_known_by_another_name_stays_on_its_side(tmp_path: Path) -> None:
     def add(letter: str) -> Outcome:
         for number in range(8):
