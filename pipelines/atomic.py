@@ -67,5 +67,5 @@ def _what_to_do(path: Path, error: OSError) -> str:
     remedy = "free space" if error.errno in _OUT_OF_SPACE else "make its folder writable"
     return (
         f"cannot write {path}: {error.strerror}; {remedy} and run again: "
-        "what is already written is safe (a bundle takes it up with --resume True)"
+        "what is already written is safe and taken up (by a bundle with --resume True)"
     )

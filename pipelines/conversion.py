@@ -18,6 +18,7 @@ from sliceweave.pipelines.prepare_tasks import PrepareTask
 from sliceweave.pipelines.rows import Row, spacing_text
 from sliceweave.pipelines.stack_files import Coding, write_image, write_label
 from sliceweave.pipelines.studies import file_stem
+from sliceweave.pipelines.volume_stacks import open_volume
 
 UNKNOWN_PIXEL_SIZE = "unknown_pixel_size"
 _FACTS = ("study_id", "patient", "split", "status", "reason", "columns", "rows", "slices", "spacing_mm", "orientation")
@@ -59,17 +60,18 @@ class Converter:
         return self._facts(image) | self._odd(image, label) | self._amounts(counts, image)
 
     def is_current(self, case: Case, row: Row) -> bool:
-        """Whether a study still has the grid that the row of an earlier run gives it, and a label or none as then.
+        """Whether a study has a label, or none, and lies where it did when an earlier run wrote the row and the files.
 
         One that can no longer be read is current: what was made of it is kept.
         """
         if str(case.label is not None) != str(row["labelled"]):
             return False
         try:
-            facts = self._facts(case.image())
+            here = case.image().geometry
         except InputError:
             return True
-        return all(str(facts[column]) == str(row[column]) for column in facts)
+        there = open_volume(self._path("images", case)).geometry
+        return same_grid(here, there) and np.allclose(_origins_ras_mm(here), _origins_ras_mm(there), rtol=0, atol=1e-3)
 
     def _file(self, files: ExitStack, case: Case, folder: str) -> BinaryIO | None:
         if self.folder is None or (folder == "labels" and case.label is None):
@@ -135,6 +137,12 @@ def _check_same_grid(image: Geometry, label: Geometry) -> None:
         f"expected a label on the image's grid, got one whose voxels lie up to {apart_mm.max():.3g} mm elsewhere; "
         "resample the label onto the image, or repair its header"
     )
+
+
+def _origins_ras_mm(geometry: Geometry) -> NDArray[np.float64]:
+    """(K, 3) first voxel of each slice."""
+    first = np.column_stack([np.zeros((geometry.shape[2], 2)), np.arange(geometry.shape[2])])
+    return geometry.to_ras_mm(first)
 
 
 def _sidecar_bytes(geometry: Geometry) -> bytes:

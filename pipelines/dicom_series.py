@@ -2,7 +2,7 @@
 
 import importlib
 import logging
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -41,7 +41,7 @@ class _Study:
 def find_dicom(files: SourceFiles, options: PrepareOptions) -> list[Case]:
     """A case for every folder that holds DICOM images, known by their content; only headers are read.
 
-    The id is the folder's path below the root, or the file's name where the folder holds one image. Of several series
+    The id is the folder's path below the root. Of several series
     in a folder `options.series` chooses one, or `all` makes each a case `<id>_s<number>`; a folder's only series is
     always taken. Studies that share a PatientID, or without one a StudyInstanceUID, are one patient's, as are the
     series of a folder; the ID itself is nowhere in the cases.
@@ -77,8 +77,8 @@ def _studies(paths: list[Path], files: SourceFiles) -> list[_Study]:
         else:
             slices[path.parent].append(header)
     return [
-        _Study(name, str(folder), slices[folder], _first_of(failures[folder]))
-        for folder, name in _named(sorted({*slices, *failures}), slices, files).items()
+        _Study(_folder_id(folder, files), str(folder), slices[folder], _first_of(failures[folder]))
+        for folder in sorted({*slices, *failures})
     ]
 
 
@@ -105,26 +105,12 @@ def _first_of(failures: list[str]) -> str:
     return failures[0] + more if failures else ""
 
 
-def _named(folders: list[Path], slices: "dict[Path, list[SliceHeader]]", files: SourceFiles) -> dict[Path, str]:
-    """A study id for each folder; where single files in several folders have one name, the folders give the ids."""
-    by_folder = {folder: _folder_id(folder, files) for folder in folders}
-    by_file = {folder: _stem(slices[folder][0].path) for folder in folders if len(slices[folder]) == 1}
-    count = Counter(by_file.values())
-    single = {folder: name for folder, name in by_file.items() if count[name] == 1}
-    return by_folder | single
-
-
 def _folder_id(folder: Path, files: SourceFiles) -> str:
     return printable("_".join(folder.relative_to(files.root).parts)) or _root_name(files)
 
 
 def _root_name(files: SourceFiles) -> str:
     return printable(files.root.resolve().name) or "dicom"
-
-
-def _stem(path: Path) -> str:
-    """The name less a DICOM suffix; other dots belong to it, as in an UID."""
-    return printable(path.stem if path.suffix.lower() in _SUFFIXES else path.name)
 
 
 def _parts(study: _Study, choice: str) -> list[_Study]:
@@ -150,19 +136,34 @@ def _number(series: "list[SliceHeader]") -> str:
 
 
 def _cases(studies: list[_Study]) -> list[Case]:
-    patients: dict[tuple[str, str], str] = {}
     taken: set[str] = set()
-    cases = []
-    for study in studies:
-        study_id = _unique(study.study_id, taken)
-        keys = _patient_keys(study)
-        patient = next((patients[key] for key in keys if key in patients), study_id)
-        for key in keys:
-            patients.setdefault(key, patient)
-        cases.append(_case(study, study_id, patient))
-    if len({case.patient for case in cases}) == 1 < len(cases):
-        log.warning("all %d DICOM studies count as one patient's: one PatientID, examination or folder", len(cases))
-    return cases
+    ids = [_unique(study.study_id, taken) for study in studies]
+    patients = _patients(studies, ids)
+    if len(set(patients)) == 1 < len(patients):
+        log.warning("all %d DICOM studies count as one patient's: one PatientID, examination or folder", len(patients))
+    return [_case(*one) for one in zip(studies, ids, patients, strict=True)]
+
+
+def _patients(studies: list[_Study], ids: list[str]) -> list[str]:
+    """The id of the first study of the same patient, for each study.
+
+    A PatientID tells patients apart; without one, the examination does, and else the folder.
+    """
+    names: dict[tuple[str, str], str] = {}
+    found: dict[int, str] = {}
+    for at in sorted(range(len(studies)), key=lambda at: not _first(studies[at], "patient_id")):
+        study = studies[at]
+        own = ("patient_id", _first(study, "patient_id"))
+        shared = [("study_uid", _first(study, "study_uid") or study.place), ("folder", study.place)]
+        keys = [own] if own[1] else shared
+        found[at] = next((names[key] for key in keys if key in names), ids[at])
+        for key in (*keys, *shared):
+            names.setdefault(key, found[at])
+    return [found[at] for at in range(len(studies))]
+
+
+def _first(study: _Study, kind: str) -> str:
+    return next((value for header in study.slices if (value := getattr(header, kind))), "")
 
 
 def _unique(name: str, taken: set[str]) -> str:
@@ -172,17 +173,6 @@ def _unique(name: str, taken: set[str]) -> str:
         unique = f"{name}_{count}"
     taken.add(unique)
     return unique
-
-
-def _patient_keys(study: _Study) -> list[tuple[str, str]]:
-    """What studies of one patient have in common: the PatientID, else the examination or the folder."""
-    found = {
-        kind: next((value for header in study.slices if (value := getattr(header, kind))), "")
-        for kind in ("patient_id", "study_uid")
-    }
-    if found["patient_id"]:
-        return [("patient_id", found["patient_id"])]
-    return [("study_uid", found["study_uid"] or study.place), ("folder", study.place)]
 
 
 def _case(study: _Study, study_id: str, patient: str) -> Case:

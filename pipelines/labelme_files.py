@@ -5,16 +5,18 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from sliceweave.pipelines.cases import SourceFiles
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.labelme import picture_beside, picture_of, read_annotation, read_json, structure_names
 from sliceweave.pipelines.pictures import PICTURE_PATTERN, Picture, picture_file
 
-Folders = tuple[str, ...]
 # Folders that hold the files of a patient and are named after what they hold, not after whom.
 _HOLDERS = frozenset(
     [
+        "all",
+        "data",
         "image",
         "images",
         "img",
@@ -37,6 +39,13 @@ _HOLDERS = frozenset(
     ]
 )
 _PATIENT_THEN_NUMBER = re.compile(r"(.*?)[ _.-]*\d+\D*\Z")
+
+
+class Study(NamedTuple):
+    """Whose pictures belong together."""
+
+    study_id: str
+    patient: str
 
 
 @dataclass(frozen=True)
@@ -66,25 +75,18 @@ def labelled_pictures(files: SourceFiles) -> list[LabelledPicture]:
     return _without_doubles(labelled) + [LabelledPicture(path, picture_file(path), None, {}) for path in bare]
 
 
-def by_patient(pictures: Iterable[LabelledPicture], root: Path) -> dict[str, list[LabelledPicture]]:
-    """The pictures of each patient.
+def by_study(pictures: Iterable[LabelledPicture], root: Path) -> dict[Study, list[LabelledPicture]]:
+    """The pictures of each study.
 
-    A patient is a folder; but where every folder holds pictures of several names, `<patient>_<slice>`, and no name
-    comes back in another folder, or where all lie in one folder, the names count.
+    A study is a folder and its patient the topmost one, so that visits below are one patient's. Pictures that lie in no
+    folder of a patient, but in the root or in `slices`, are told apart by what stands before the number of their names.
     """
-    named_in: dict[Folders, dict[str, list[LabelledPicture]]] = defaultdict(lambda: defaultdict(list))
+    studies: dict[Study, list[LabelledPicture]] = defaultdict(list)
     for picture in pictures:
-        named_in[_folders_of(picture.path, root)][_name_of(picture.path)].append(picture)
-    names = Counter(name for by_name in named_in.values() for name in by_name)
-    several = all(len(by_name.keys() - {""}) > 1 for by_name in named_in.values()) and set(names.values()) == {1}
-    by_name_alone = several or named_in.keys() == {()}
-    last = Counter(folders[-1:] for folders in named_in)
-    patients: dict[str, list[LabelledPicture]] = defaultdict(list)
-    for folders, by_name in named_in.items():
-        folder = "_".join(folders if last[folders[-1:]] > 1 else folders[-1:]) or root.resolve().name
-        for name, own in by_name.items():
-            patients[(name if by_name_alone else "") or folder].extend(own)
-    return dict(sorted(patients.items()))
+        folders = _folders_of(picture.path, root)
+        flat = _name_of(picture.path) or root.resolve().name
+        studies[Study("_".join(folders), folders[0]) if folders else Study(flat, flat)].append(picture)
+    return dict(sorted(studies.items()))
 
 
 def _annotation_files(files: SourceFiles) -> list[Path]:
@@ -143,6 +145,6 @@ def _name_of(path: Path) -> str:
     return found[1] if found else ""
 
 
-def _folders_of(path: Path, root: Path) -> Folders:
+def _folders_of(path: Path, root: Path) -> tuple[str, ...]:
     """The folders below the root that may be a patient's."""
     return tuple(part for part in path.relative_to(root).parent.parts if part.casefold() not in _HOLDERS)

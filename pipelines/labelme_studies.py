@@ -12,7 +12,7 @@ from sliceweave.pipelines.cases import Case, PrepareOptions, SourceFiles, broken
 from sliceweave.pipelines.cells import printable
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.labelme import read_annotation
-from sliceweave.pipelines.labelme_files import LabelledPicture, by_patient, labelled_pictures
+from sliceweave.pipelines.labelme_files import LabelledPicture, Study, by_study, labelled_pictures
 from sliceweave.pipelines.labelme_masks import structure_mask
 from sliceweave.pipelines.pictures import Picture, number_in, read_grey, read_luminance
 from sliceweave.pipelines.slice_pictures import (
@@ -36,7 +36,7 @@ SeriesOf = Callable[[str, Sequence[PictureSlice]], PictureSeries]
 
 
 def find_labelme_ct(files: SourceFiles, options: PrepareOptions) -> list[Case]:
-    """Head CT of 8-bit slices in a folder by patient, or in one folder as `<patient>_<slice>`, with LabelMe files.
+    """Head CT of 8-bit slices in a folder by patient, or all in the root as `<patient>_<slice>`, with LabelMe files.
 
     A slice without a LabelMe file shows no hematoma. Missing numbers are gaps of the series.
 
@@ -52,8 +52,8 @@ def find_labelme_ct(files: SourceFiles, options: PrepareOptions) -> list[Case]:
     def series(patient: str, slices: Sequence[PictureSlice]) -> PictureSeries:
         return PictureSeries(slices, ct_grid(lambda: spacing.ct_mm(patient)), np.float32)
 
-    patients = {patient: group for patient, group in by_patient(entries, files.root).items() if _is_series(group)}
-    return _cases(files, options, patients, lambda picture: to_hu(read_grey(picture), window_hu), series)
+    studies = {study: group for study, group in by_study(entries, files.root).items() if _is_series(group)}
+    return _cases(files, options, studies, lambda picture: to_hu(read_grey(picture), window_hu), series)
 
 
 def find_labelme_echo(files: SourceFiles, options: PrepareOptions) -> list[Case]:
@@ -74,7 +74,7 @@ def find_labelme_echo(files: SourceFiles, options: PrepareOptions) -> list[Case]
     def series(patient: str, slices: Sequence[PictureSlice]) -> PictureSeries:
         return PictureSeries(slices, echo_grid(spacing.of(patient).pixel_mm), np.uint8)
 
-    return _cases(files, options, by_patient(labelled, files.root), read_luminance, series)
+    return _cases(files, options, by_study(labelled, files.root), read_luminance, series)
 
 
 def _is_series(group: Sequence[LabelledPicture]) -> bool:
@@ -85,32 +85,32 @@ def _is_series(group: Sequence[LabelledPicture]) -> bool:
 def _cases(
     files: SourceFiles,
     options: PrepareOptions,
-    patients: Mapping[str, Sequence[LabelledPicture]],
+    studies: Mapping[Study, Sequence[LabelledPicture]],
     voxels: Voxels,
     series: SeriesOf,
 ) -> list[Case]:
-    names, conflict = _structure(patients, options.names)
+    names, conflict = _structure(studies, options.names)
     cases = []
-    for patient, group in patients.items():
+    for study, group in studies.items():
         files.take(path for entry in group for path in (entry.path, entry.annotation) if path)
-        study_id = printable(patient)
+        study_id, patient = printable(study.study_id), printable(study.patient)
         try:
             _check_usable(group, conflict)
             slices = [_slice(entry, voxels, names) for entry in group]
         except InputError as error:
-            cases.append(broken(study_id, str(error), study_id))
+            cases.append(broken(study_id, str(error), patient))
             continue
-        cases.append(series_case(study_id, study_id, series(patient, slices)))
+        cases.append(series_case(study_id, patient, series(patient, slices)))
     return cases
 
 
-def _structure(patients: Mapping[str, Sequence[LabelledPicture]], wanted: Sequence[str]) -> tuple[frozenset[str], str]:
+def _structure(studies: Mapping[Study, Sequence[LabelledPicture]], wanted: Sequence[str]) -> tuple[frozenset[str], str]:
     """The labels that count, case-folded, and what to say where that is open.
 
     Raises:
         InputError: none of the names that the user gives is drawn.
     """
-    counts = sum((Counter(entry.names) for group in patients.values() for entry in group), Counter[str]())
+    counts = sum((Counter(entry.names) for group in studies.values() for entry in group), Counter[str]())
     drawn = ", ".join(f"{name} ({count})" for name, count in sorted(counts.items()))
     names = frozenset(name.strip().casefold() for name in wanted)
     if names and counts and not names & counts.keys():

@@ -2,10 +2,10 @@
 
 import logging
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
 from sliceweave.pipelines.cases import Case, PrepareOptions, SourceFiles, broken
@@ -18,11 +18,14 @@ from sliceweave.pipelines.volume_pairs import open_named
 from sliceweave.pipelines.volume_stacks import open_volume
 
 _IMAGE_FOLDER = re.compile(r"(?:images?|imgs?|scans?|volumes?)(?P<side>Tr|Ts)?\Z", re.IGNORECASE)
-_LABEL_FOLDER = re.compile(r"(?:labels?|masks?|segs?|segmentations?|gts?)(?P<side>Tr|Ts)?\Z", re.IGNORECASE)
+_LABEL_FOLDER = re.compile(
+    r"(?:labels?|masks?|segs?|segmentations?|gts?|ground[_-]?truths?|annotations?)(?P<side>Tr|Ts)?\Z", re.IGNORECASE
+)
 _LABEL_WORDS = r"(?:labels?|masks?|seg|segmentations?|gt)"
 _LABEL_ENDING = re.compile(rf"(?:^|[_.-]){_LABEL_WORDS}\Z", re.IGNORECASE)
 _LABEL_INSIDE = re.compile(rf"(?:^|[_.-]){_LABEL_WORDS}[_.-]", re.IGNORECASE)
 _IMAGE_ENDING = re.compile(r"[_.-](?:ct|mri?|images?|img|0000)\Z", re.IGNORECASE)
+_FURTHER_CHANNEL = re.compile(r"_0(?!000\Z)\d{3}\Z")
 _SAYS_NOTHING = re.compile(r"(?:ct|mri?|images?|img|scan|volume|data)\Z", re.IGNORECASE)
 _BIDS_PATIENT = re.compile(r"sub-[0-9A-Za-z]+")
 
@@ -31,11 +34,34 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class _Group:
-    """Images and labels that may belong together; `is_twin` where folders say which is which."""
+    """Images and labels that may belong together: of twin folders, which say which is which, or of one folder."""
 
+    root: Path
     is_twin: bool
     images: list[Path] = field(default_factory=list)
     labels: list[Path] = field(default_factory=list)
+
+    @cached_property
+    def by_name(self) -> dict[tuple[str, str], list[Path]]:
+        """Images by inner folder and name."""
+        return self._index(id_of)
+
+    @cached_property
+    def by_short_name(self) -> dict[tuple[str, str], list[Path]]:
+        """The same by what is left of a name without `_ct` or `_0000`."""
+        return self._index(lambda image: _IMAGE_ENDING.sub("", id_of(image)))
+
+    def inner(self, path: Path) -> str:
+        """The folders between a twin folder and the file, which twins have in common."""
+        parts = path.relative_to(self.root).parts[:-1]
+        at = max((at for at, part in enumerate(parts) if _is_twin(part)), default=len(parts) - 1)
+        return "/".join(parts[at + 1 :]) if self.is_twin else ""
+
+    def _index(self, name: Callable[[Path], str]) -> dict[tuple[str, str], list[Path]]:
+        index: dict[tuple[str, str], list[Path]] = defaultdict(list)
+        for image in self.images:
+            index[self.inner(image), name(image)].append(image)
+        return index
 
 
 def find_plain(files: SourceFiles, _options: PrepareOptions) -> list[Case]:
@@ -43,14 +69,13 @@ def find_plain(files: SourceFiles, _options: PrepareOptions) -> list[Case]:
 
     Twin folders (`images` and `labels`, `imagesTr` and `labelsTr`, `scans` and `masks`, …) hold an image and its label
     under one name, and each needs the other. Elsewhere a name that ends in `label`, `mask`, `seg`, `segmentation` or
-    `gt` is a label: of the image of that name (`x_ct` and `x_label`), of one whose name goes on after it
-    (`x_ct_small`) if that alone has its shape, or of the only image of its folder.
+    `gt` is a label: of the image of that name (`x_ct` and `x_label`), or of one whose name goes on after it
+    (`x_ct_small`) if that alone has its shape. A study's id is its path without the twin folder; its patient is its
+    BIDS subject, else the first folder within a twin folder, else the study itself.
     """
     volumes = [path for path in files if image_suffix(path)]
     files.take(volumes)
-    groups = _groups(volumes, files.root)
-    names = _names([path for group in groups for path in group.images], files.root)
-    return [case for group in groups for case in _cases(group, names)]
+    return [case for group in _groups(_first_channels(volumes), files.root) for case in _cases(group)]
 
 
 def cases_of_rows(rows: Iterable[StudyRow], options: PrepareOptions) -> list[Case]:
@@ -65,32 +90,51 @@ def _case_of_row(row: StudyRow, options: PrepareOptions) -> Case:
         return Case(row.study_id, image, label, patient=row.patient, split=row.split)
     found = find_dicom(SourceFiles(row.image), options)
     if len(found) != 1:
-        return broken(row.study_id, f"expected one DICOM series in {row.image}, got {len(found)}; name its own folder")
+        reason = f"expected one DICOM series in the folder {row.image.name}, got {len(found)}; name the folder of one"
+        return broken(row.study_id, reason, row.patient)
     return Case(row.study_id, found[0].image, label, patient=row.patient, split=row.split)
+
+
+def _first_channels(volumes: Sequence[Path]) -> list[Path]:
+    """The volumes without the further channels of those whose first one, `_0000`, is there."""
+    present = {(path.parent, id_of(path)) for path in volumes}
+
+    def is_further(path: Path) -> bool:
+        first = _FURTHER_CHANNEL.sub("_0000", id_of(path))
+        return first != id_of(path) and (path.parent, first) in present
+
+    kept = [path for path in volumes if not is_further(path)]
+    if len(kept) < len(volumes):
+        logger.warning("left out %d further channels (_0001 and on) of images", len(volumes) - len(kept))
+    return kept
 
 
 def _groups(volumes: Sequence[Path], root: Path) -> list[_Group]:
     """Twin folders first, then what lies in one folder."""
-    twins: dict[object, _Group] = defaultdict(partial(_Group, is_twin=True))
-    loose: dict[Path, _Group] = defaultdict(partial(_Group, is_twin=False))
+    twins: dict[object, _Group] = defaultdict(partial(_Group, root, is_twin=True))
+    loose: dict[Path, _Group] = defaultdict(partial(_Group, root, is_twin=False))
     for path in volumes:
-        kind, key = _twin_key(path.relative_to(root).parts)
+        kind, key = _twin_key(path.relative_to(root).parts[:-1])
         if kind:
             (twins[key].images if kind == "image" else twins[key].labels).append(path)
         else:
             _sort_in(path, loose[path.parent])
-    for group in [group for group in twins.values() if not group.labels]:
-        for path in group.images:
+    for group in twins.values():
+        for path in () if group.labels else group.images:
             _sort_in(path, loose[path.parent])
     return [group for group in twins.values() if group.labels] + list(loose.values())
 
 
-def _twin_key(parts: tuple[str, ...]) -> tuple[str, object]:
-    """What the last image or label folder of a path is, and all that the path's twin has in common with it."""
-    for at in range(len(parts) - 2, -1, -1):
+def _is_twin(folder: str) -> bool:
+    return bool(_IMAGE_FOLDER.match(folder) or _LABEL_FOLDER.match(folder))
+
+
+def _twin_key(folders: tuple[str, ...]) -> tuple[str, object]:
+    """What the last image or label folder of a path is, and what it has in common with its twin."""
+    for at in range(len(folders) - 1, -1, -1):
         for kind, pattern in (("image", _IMAGE_FOLDER), ("label", _LABEL_FOLDER)):
-            if match := pattern.match(parts[at]):
-                return kind, (parts[:at], (match["side"] or "").lower(), parts[at + 1 : -1])
+            if match := pattern.match(folders[at]):
+                return kind, (folders[:at], (match["side"] or "").lower())
     return "", None
 
 
@@ -104,48 +148,52 @@ def _sort_in(path: Path, group: _Group) -> None:
         group.images.append(path)
 
 
-def _names(images: Sequence[Path], root: Path) -> dict[Path, str]:
-    """The id of each image: its file name, with its folders where that is taken twice or says nothing."""
-    count = Counter(id_of(path) for path in images)
-
-    def name(path: Path) -> str:
-        own = id_of(path)
-        if count[own] <= 1 and not _SAYS_NOTHING.match(own):
-            return own
-        folders = [part for part in path.relative_to(root).parts[:-1] if not _IMAGE_FOLDER.match(part)]
-        return printable("_".join([*(folders or [root.resolve().name]), own]))
-
-    return {path: name(path) for path in images}
-
-
-def _cases(group: _Group, names: dict[Path, str]) -> list[Case]:
+def _cases(group: _Group) -> list[Case]:
     labels_of: dict[Path, list[Path]] = defaultdict(list)
     lonely = []
     for label in group.labels:
-        if image := _image_of(label, group):
-            labels_of[image].append(label)
+        images = _images_of(label, group)
+        if len(images) == 1:
+            labels_of[images[0]].append(label)
         else:
-            reason = f"{label.name} is a label without an image; add the image, or name both in a CSV"
-            lonely.append(broken(id_of(label), reason))
-    return [_case(names[image], image, labels_of[image], group) for image in group.images] + lonely
+            lonely.append(broken(_id(label, group.root), _lonely_reason(label, images)))
+    return [_case(image, labels_of[image], group) for image in group.images] + lonely
 
 
-def _image_of(label: Path, group: _Group) -> Path | None:
-    own = id_of(label)
-    same = [image for image in group.images if id_of(image) == own] if group.is_twin else []
+def _lonely_reason(label: Path, images: Sequence[Path]) -> str:
+    if images:
+        return f"{label.name} may be the label of {_listed(images)}; name the pair in a CSV"
+    return f"{label.name} is a label without an image; add the image, or name both in a CSV"
+
+
+def _images_of(label: Path, group: _Group) -> list[Path]:
+    """The images whose label it may be: one, where that is clear."""
+    inner, own = group.inner(label), id_of(label)
     base = _LABEL_ENDING.sub("", own)
-    named = same or [image for image in group.images if base and base in (id_of(image), _short(image))]
-    if not group.is_twin:
-        if not named and len(group.images) == len(group.labels) == 1:
-            named = group.images
-        longer = [image for image in group.images if base and re.match(rf"{re.escape(base)}[_.-]", id_of(image))]
-        if len(longer) > 1:
-            named = [image for image in longer if _shape(image) == _shape(label)] or named
-    return named[0] if named else None
+    for names in (group.by_name, group.by_short_name):
+        for name in (own, base) if group.is_twin else (base,):
+            if named := names.get((inner, name)):
+                return _of_its_shape(label, named, group)
+    if not group.is_twin and len(group.images) == len(group.labels) == 1 and _is_nameless(base, group.images[0]):
+        return group.images
+    return [image for image in _longer(base, group) if _shape(image) == _shape(label)]
 
 
-def _short(image: Path) -> str:
-    return _IMAGE_ENDING.sub("", id_of(image))
+def _is_nameless(base: str, image: Path) -> bool:
+    return not base or bool(_SAYS_NOTHING.match(id_of(image)))
+
+
+def _of_its_shape(label: Path, named: list[Path], group: _Group) -> list[Path]:
+    """The named image, unless only another of the name, or of one that goes on after it, has the label's shape."""
+    others = [] if group.is_twin else _longer(_LABEL_ENDING.sub("", id_of(label)), group)
+    if len(named) == 1 and (not others or _shape(named[0]) == _shape(label)):
+        return named
+    fitting = [image for image in dict.fromkeys((*named, *others)) if _shape(image) == _shape(label)]
+    return fitting or named
+
+
+def _longer(base: str, group: _Group) -> list[Path]:
+    return [image for image in group.images if base and re.match(rf"{re.escape(base)}[_.-]", id_of(image))]
 
 
 @lru_cache(maxsize=4096)
@@ -156,16 +204,32 @@ def _shape(path: Path) -> tuple[int, int, int] | None:
         return None
 
 
-def _case(name: str, image: Path, labels: Sequence[Path], group: _Group) -> Case:
-    same = [path for path in group.images if id_of(path) == id_of(image)]
-    for what, paths in (("image", same), ("label", labels)):
+def _case(image: Path, labels: Sequence[Path], group: _Group) -> Case:
+    study_id = _id(image, group.root)
+    for what, paths in (("image", group.by_name[group.inner(image), id_of(image)]), ("label", labels)):
         if len(paths) > 1:
-            listed = ", ".join(path.name for path in paths)
-            return broken(name, f"expected one {what}, got {listed}; keep one, or name the right one in a CSV")
+            reason = f"expected one {what}, got {_listed(paths)}; keep one, or name the right one in a CSV"
+            return broken(study_id, reason)
     if group.is_twin and not labels:
-        return broken(
-            name, f"expected a label of this name, got none in the folder of labels beside that of {image.name}"
-        )
-    patient = _BIDS_PATIENT.match(name)
+        reason = f"expected a label of this name, got none in the folder of labels beside that of {image.name}"
+        return broken(study_id, reason)
     label = partial(open_named, labels[0]) if labels else None
-    return Case(name, partial(open_named, image), label, patient=patient[0] if patient else "")
+    return Case(study_id, partial(open_named, image), label, patient=_patient(image, group))
+
+
+def _id(path: Path, root: Path) -> str:
+    """The path below the root, whatever else lies there; a folder of images adds nothing to it."""
+    folders = [part for part in path.relative_to(root).parts[:-1] if not _IMAGE_FOLDER.match(part)]
+    return printable("_".join([*folders, id_of(path)]))
+
+
+def _patient(image: Path, group: _Group) -> str:
+    if subject := _BIDS_PATIENT.search(str(image.relative_to(group.root))):
+        return subject[0]
+    inner = group.inner(image)
+    prefix = _id(image, group.root).removesuffix(f"{inner.replace('/', '_')}_{id_of(image)}")
+    return printable(prefix + inner.split("/")[0]) if inner else ""
+
+
+def _listed(paths: Iterable[Path]) -> str:
+    return ", ".join(path.name for path in paths)

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from sliceweave.pipelines.cases import Case, PrepareOptions, SourceFiles
 from sliceweave.pipelines.conversion import Converter
 from sliceweave.pipelines.errors import InputError, reason_of
-from sliceweave.pipelines.patients import Drawing, one_of_each_name, patient_of, settle, with_splits
+from sliceweave.pipelines.patients import Drawing, drawn, on_their_sides, one_of_each_name, patient_of, settle
 from sliceweave.pipelines.plain_volumes import cases_of_rows
 from sliceweave.pipelines.prepare_outcome import Outcome
 from sliceweave.pipelines.prepare_tasks import PrepareTask
@@ -53,7 +53,7 @@ def check(task: PrepareTask, source: Path, options: PrepareOptions, workers: int
     """Reads every study through and writes nothing."""
     source = _absolute(source)
     cases, refused = settle(find_cases(task, source, options), {})
-    work = _Work(Converter(task, options, folder=None), source, {}, refused)
+    work = _Work(Converter(task, options, folder=None), (source,), {}, refused)
     rows = dict(work.done(cases, workers))
     return Outcome([rows[case.study_id] for case in cases])
 
@@ -69,36 +69,37 @@ def prepare(
     source, dest = _absolute(source), _absolute(dest)
     converter = Converter(task, options, dest)
     folder = PreparedFolder(dest, _settings(task, source, options, drawing), converter.columns)
-    cases, refused = settle(find_cases(task, source, options, dest), folder.rows)
-    finished = {study_id: row for study_id, row in folder.rows.items() if folder.holds(row)}
+    cases, refused = settle(find_cases(task, source, options, dest), folder.sides)
+    work = _Work(converter, (source, dest), {i: row for i, row in folder.rows.items() if folder.holds(row)}, refused)
+    rows, found, saved = folder.rows, [case.study_id for case in cases], time.monotonic()
     folder.make()
-    rows, found, saved = dict(finished), [case.study_id for case in cases], time.monotonic()
     try:
-        for study_id, row in _Work(converter, source, finished, refused).done(cases, workers):
+        for study_id, row in work.done(cases, workers):
             rows[study_id] = row
             if time.monotonic() - saved > _SAVE_EVERY_S:
                 folder.save(_in_order(rows, found))
                 saved = time.monotonic()
+        folder.sides = drawn(list(rows.values()), folder.sides, drawing)  # once all is done, and never of a part
     finally:
-        outcome = Outcome(with_splits(_in_order(rows, found), drawing))
-        folder.save(outcome.rows)
-    return outcome
+        folder.save(_in_order(rows, found))
+    return Outcome(on_their_sides(_in_order(rows, found), folder.sides))
 
 
 class _Work:
     """The conversion of many cases, a few at once.
 
     Args:
-        source: what a reason must not name in full, for a path may hold a patient's name.
+        places: what a reason must not name in full, for a path may hold a patient's name.
         finished: rows of an earlier run whose files are in place.
         refused: reasons of studies that are not to be used, by id.
     """
 
     def __init__(
-        self, converter: Converter, source: Path, finished: Mapping[str, Row], refused: Mapping[str, str]
+        self, converter: Converter, places: Sequence[Path], finished: Mapping[str, Row], refused: Mapping[str, str]
     ) -> None:
         self._converter = converter
-        self._roots = [f"{root}{os.sep}" for root in (source, source.resolve(), source.parent, source.resolve().parent)]
+        known = [path for place in places for path in (place, place.resolve())]
+        self._roots = [f"{root}{os.sep}" for root in (*known, *(path.parent for path in known))]
         self._finished = finished
         self._refused = refused
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from sliceweave.pipelines.atomic import remove_partials, write_atomically
 from sliceweave.pipelines.errors import InputError
+from sliceweave.pipelines.patients import Side, on_their_sides
 from sliceweave.pipelines.rows import Row
 from sliceweave.pipelines.splits import SPLITS
 from sliceweave.pipelines.studies import file_stem
@@ -32,6 +33,7 @@ class PreparedFolder:
         self.directory = directory
         self._settings = dict(settings)
         self._columns = columns
+        self.sides: Mapping[str, Side] = {}
         self.rows = self._earlier_rows()
 
     def make(self) -> None:
@@ -57,9 +59,10 @@ class PreparedFolder:
     def save(self, rows: Sequence[Row]) -> None:
         """Writes `dataset.csv`, and before it `datalist.json` of its usable studies. Raises InputError if it cannot."""
         table = Table(self.directory / "dataset.csv", self._columns)
-        for row in rows:
+        placed = on_their_sides(rows, self.sides)
+        for row in placed:
             table.put(str(row["study_id"]), [row])
-        write_atomically(self.directory / "datalist.json", self._datalist([r for r in rows if r["status"] == "ok"]))
+        write_atomically(self.directory / "datalist.json", self._datalist([row for row in placed if self.holds(row)]))
         table.save()
 
     def _earlier_rows(self) -> dict[str, Row]:
@@ -68,31 +71,32 @@ class PreparedFolder:
             if self.directory.is_dir() and any(self.directory.iterdir()):
                 raise InputError(f"{self.directory} is not empty and was not made by prepare; choose another folder")
             return {}
-        made_with = self._earlier_settings()
+        made_with, self.sides = self._earlier_record()
+        differing = [name for name in self._settings if made_with.get(name) != self._settings[name]]
         if not table.path.exists():  # taken away so that all is converted again
+            self.sides = {} if {"split", "seed"} & set(differing) else self.sides
             return {}
-        if differing := [name for name in self._settings if made_with.get(name) != self._settings[name]]:
+        if differing:
             raise InputError(
                 f"{self.directory} was prepared with another {', '.join(differing)}; "
                 "choose another folder, or delete its dataset.csv to convert all again"
             )
-        rows = {row["study_id"]: row for row in table.load()}
-        for study_id, row in rows.items():
-            if row["split"] not in ("", *SPLITS):
-                raise InputError(
-                    f"{table.path}: study {study_id}: expected the split {', '.join(SPLITS)}, got '{row['split']}'"
-                )
-        return {study_id: dict(row) for study_id, row in rows.items()}
+        return {row["study_id"]: dict(row) for row in table.load()}
 
-    def _earlier_settings(self) -> dict[str, Any]:
+    def _earlier_record(self) -> tuple[dict[str, Any], dict[str, Side]]:
+        """The settings of the run before, and where each study stands."""
         path = self.directory / "datalist.json"
         try:
             content = json.loads(path.read_bytes())
-            return dict(content["prepared"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            sides = {study_id: Side(*map(str, side)) for study_id, side in content["sides"].items()}
+            settings = dict(content["prepared"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
                 f"{path}: expected the list that prepare wrote ({error}); choose another folder"
             ) from error
+        if odd := [side.split for side in sides.values() if side.split not in SPLITS]:
+            raise InputError(f"{path}: expected sides {', '.join(SPLITS)}, got '{odd[0]}'; restore the file")
+        return settings, sides
 
     def _datalist(self, rows: Sequence[Row]) -> bytes:
         task, labels = str(self._settings["task"]), self._settings["labels"]
@@ -103,12 +107,13 @@ class PreparedFolder:
             "tensorImageSize": "3D",
             "labels": {"0": "background", **labels},
             "prepared": self._settings,
+            "sides": self.sides,
         }
         labelled = [row for row in rows if str(row["labelled"]) == "True"]
         for split in SPLITS:
             content[split] = [self._item(row) for row in labelled if row["split"] == split]
             content[f"num{split.capitalize()}"] = len(content[split])
-        content["unlabelled"] = [self._item(row) for row in rows if row not in labelled]
+        content["unlabelled"] = [self._item(row) for row in rows if str(row["labelled"]) != "True"]
         return json.dumps(content, indent=1).encode()
 
     def _item(self, row: Row) -> dict[str, str]:

@@ -32,7 +32,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_partial(tmp_path: Path, lar
         write_atomically(path, b"x" * 2000)
     assert str(error.value) == (
         f"cannot write {path}: File too large; free space and run again: "
-        "what is already written is safe (a bundle takes it up with --resume True)"
+        "what is already written is safe and taken up (by a bundle with --resume True)"
     )
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

@@ -48,13 +48,13 @@ def test_a_folder_is_a_study_named_by_its_path(tmp_path):
         np.testing.assert_array_equal(voxels_of(case), one.voxels)
 
 
-def test_files_in_the_root_take_its_name_and_a_lone_file_its_own(tmp_path):
+def test_files_in_the_root_take_its_name_and_a_lone_file_its_folders(tmp_path):
     save(datasets(miniature()), tmp_path / "root")
     save(datasets(miniature([])), tmp_path / "root" / "chest", ["slice 1.dcm"])
-    assert [case.study_id for case in found(tmp_path / "root")] == ["root", "slice 1"]
+    assert [case.study_id for case in found(tmp_path / "root")] == ["root", "chest"]
 
 
-def test_lone_files_of_one_name_take_their_folders(tmp_path):
+def test_a_lone_file_takes_its_folders(tmp_path):
     for name in ("p1/ct", "p2/ct"):
         save(datasets(miniature([])), tmp_path / name, ["IM0001"])
     assert [case.study_id for case in found(tmp_path)] == ["p1_ct", "p2_ct"]
@@ -170,6 +170,13 @@ def test_without_a_patient_id_folders_of_one_examination_are_one_patients(tmp_pa
         save(thick, tmp_path / f"p{patient}" / "thick")
         save(thin, tmp_path / f"p{patient}" / "thin")
     assert [case.patient for case in found(tmp_path)] == ["p0_thick", "p0_thick", "p1_thick", "p1_thick"]
+
+
+def test_a_series_without_patient_id_is_the_patients_of_its_folder(tmp_path):
+    save(datasets(miniature(), 2, patient_id="A"), tmp_path / "jones", ["1", "2", "3", "4"])
+    save(datasets(miniature(seed=1), 3), tmp_path / "jones", ["5", "6", "7", "8"])
+    save(datasets(miniature(seed=2), 4, patient_id="B"), tmp_path / "smith")
+    assert [case.patient for case in found(tmp_path, "all")] == ["jones_s2", "jones_s2", "smith"]
 
 
 def test_an_id_that_all_studies_share_is_warned_of(tmp_path, caplog):

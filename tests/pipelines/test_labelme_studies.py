@@ -115,6 +115,13 @@ def test_folder_of_one_name_is_the_patient(tmp_path):
     assert list(cases_of(find_labelme_ct, tmp_path)) == ["patient 5"]
 
 
+def test_visits_below_a_folder_and_series_within_are_one_patients(tmp_path):
+    for visit in ("v1", "v2"):
+        one_series(tmp_path / "p1" / visit)
+    cases = cases_of(find_labelme_ct, tmp_path)
+    assert {name: case.patient for name, case in cases.items()} == {"p1_v1": "p1", "p1_v2": "p1"}
+
+
 def test_pictures_without_labelme_files_are_not_this_format(tmp_path):
     write_picture(tmp_path / "a" / "1.png", random_grey(1)[..., 0])
     write_json(tmp_path / "a" / "about.json", {"shapeless": True})

@@ -57,8 +57,8 @@ def test_twin_folders_go_together_below_any_folder_and_in_any_format(tmp_path: P
     write_itk(tmp_path / "a" / "labels" / "deep" / "x.mha", LABEL, AFFINE)
     save(tmp_path / "b" / "images" / "y.nii.gz", IMAGE)
     cases = find(tmp_path)
-    assert is_labelled(cases["x"])
-    assert cases["y"].label is None
+    assert is_labelled(cases["a_deep_x"])
+    assert cases["b_y"].label is None
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_where_there_are_labels_each_image_needs_its_own(tmp_path: Path) -> None
     assert "expected a label of this name, got none in the folder of labels beside that of y.nii.gz" in reason(
         cases["y"]
     )
-    assert "z.nii.gz is a label without an image" in reason(cases["z"])
+    assert "z.nii.gz is a label without an image" in reason(cases["labels_z"])
 
 
 def test_a_label_goes_to_the_image_whose_shape_it_has(tmp_path: Path) -> None:
@@ -146,17 +146,71 @@ def test_what_is_named_like_a_further_label_is_left_out_aloud(tmp_path: Path, ca
     assert "left out, named like a label but not as the label of an image: x_seg_fast.nii.gz" in caplog.text
 
 
-def test_names_taken_twice_or_saying_nothing_get_their_folders(tmp_path: Path) -> None:
-    for folder in ("p1", "p2"):
-        save(tmp_path / folder / "head.nii.gz", IMAGE)
-    save(tmp_path / "p3" / "ct.nii.gz", IMAGE)
-    assert set(find(tmp_path)) == {"p1_head", "p2_head", "p3_ct"}
+def test_an_id_is_the_path_whatever_else_is_there(tmp_path: Path) -> None:
+    save(tmp_path / "p1" / "head.nii.gz", IMAGE)
+    assert set(find(tmp_path)) == {"p1_head"}
+    save(tmp_path / "p2" / "head.nii.gz", IMAGE)
+    save(tmp_path / "p2" / "images" / "tr" / "ct.nii.gz", IMAGE)
+    save(tmp_path / "ct.nii.gz", IMAGE)
+    assert set(find(tmp_path)) == {"p1_head", "p2_head", "p2_tr_ct", "ct"}
 
 
 def test_sessions_of_one_bids_subject_are_one_patient(tmp_path: Path) -> None:
     for session in (1, 2):
         save(tmp_path / "images" / f"sub-07_ses-{session}_ct.nii.gz", IMAGE)
     assert {case.patient for case in find(tmp_path).values()} == {"sub-07"}
+
+
+def test_a_folder_within_the_images_is_a_patient(tmp_path: Path) -> None:
+    for path in ("p1/t0", "p1/t1", "p2/t0"):
+        for folder, voxels in (("images", IMAGE), ("labels", LABEL)):
+            save(tmp_path / "site" / folder / f"{path}.nii.gz", voxels)
+    cases = find(tmp_path)
+    assert {name: case.patient for name, case in cases.items()} == {
+        "site_p1_t0": "site_p1",
+        "site_p1_t1": "site_p1",
+        "site_p2_t0": "site_p2",
+    }
+    assert all(is_labelled(case) for case in cases.values())
+    (tmp_path / "site" / "labels" / "p2" / "t0.nii.gz").unlink()
+    assert "expected a label of this name" in reason(find(tmp_path)["site_p2_t0"])
+
+
+@pytest.mark.parametrize(
+    ("images", "label", "owner"),
+    [
+        (("x_bone", "x_ct"), "x_label", "x_ct"),
+        (("scan_1", "scan_1_2", "scan_1_3"), "scan_1_label", "scan_1"),
+        (("p_adc", "p_flair", "p_t1"), "p_mask", ""),
+        (("patient_003",), "patient_004_seg", ""),
+    ],
+)
+def test_a_label_goes_where_its_name_says_or_nowhere(
+    images: tuple[str, ...], label: str, owner: str, tmp_path: Path
+) -> None:
+    for name in images:
+        save(tmp_path / f"{name}.nii.gz", IMAGE)
+    save(tmp_path / f"{label}.nii.gz", LABEL)
+    cases = find(tmp_path)
+    assert [name for name in images if cases[name].label] == ([owner] if owner else [])
+    assert (label in cases) == (not owner)
+
+
+def test_a_label_elsewhere_leaves_the_image_of_its_name_alone(tmp_path: Path) -> None:
+    save(tmp_path / "sub-02" / "anat" / "sub-02_T1w.nii.gz", IMAGE)
+    save(tmp_path / "derivatives" / "labels" / "sub-02" / "anat" / "sub-02_T1w.nii.gz", LABEL)
+    cases = find(tmp_path)
+    assert cases["sub-02_anat_sub-02_T1w"].patient == "sub-02"
+    assert "is a label without an image" in reason(cases["derivatives_labels_sub-02_anat_sub-02_T1w"])
+
+
+def test_further_channels_are_no_studies(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for channel in range(3):
+        save(tmp_path / "imagesTr" / f"c_{channel:04d}.nii.gz", IMAGE)
+    save(tmp_path / "labelsTr" / "c.nii.gz", LABEL)
+    (case,) = find(tmp_path).values()
+    assert is_labelled(case)
+    assert "left out 2 further channels" in caplog.text
 
 
 def test_hidden_files_are_never_studies(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ from monai.data import load_decathlon_datalist
 from numpy.typing import NDArray
 from pydicom import dcmread
 
-from sliceweave.pipelines.cases import PrepareOptions
+from sliceweave.pipelines.cases import Case, PrepareOptions
+from sliceweave.pipelines.conversion import Converter
 from sliceweave.pipelines.dicom_stack import stack_of_files
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.patients import Drawing
@@ -28,6 +29,7 @@ from sliceweave.pipelines.prepare import check, prepare
 from sliceweave.pipelines.prepare_outcome import Outcome
 from sliceweave.pipelines.prepare_tasks import TASK_NAMES, prepare_task
 from sliceweave.pipelines.reading import read_scan
+from sliceweave.pipelines.rows import Row
 from sliceweave.pipelines.splits import parse_shares
 from sliceweave.pipelines.tables import read_table
 
@@ -348,16 +350,24 @@ def test_patients_found_to_be_one_after_they_were_split_are_refused(tmp_path: Pa
     volumes.write_pairs(tmp_path, studies=6)
     lines = [f"s{n},images/s{n}.nii.gz,labels/s{n}.nii.gz,P{n}" for n in range(6)]
     table = tmp_path / "studies.csv"
-    table.write_text("\n".join(["study_id,image,label,patient", *lines]))
-    sides = {str(row["split"]): row for row in run("hematoma", table, tmp_path / "dest").rows}
+    before = "\n".join(["study_id,image,label,patient", *lines])
+    table.write_text(before)
+    rows = run("hematoma", table, tmp_path / "dest").rows
+    first = {row["study_id"]: row["split"] for row in rows}
+    sides = {str(row["split"]): row for row in rows}
     together = {str(sides[split]["patient"]) for split in ("validation", "test")}
     for name in together:
         lines = [line.replace(f",{name}", ",PX") for line in lines]
     table.write_text("\n".join(["study_id,image,label,patient", *lines]))
+    for _ in range(2):  # a refusal does not wear off
+        outcome = run("hematoma", table, tmp_path / "dest")
+        assert len(outcome.failed) == 2
+        assert all("patient PX stands in test and validation" in line for line in outcome.failed)
+        assert len(splits_of(tmp_path / "dest")) == 4
+    table.write_text(before)
     outcome = run("hematoma", table, tmp_path / "dest")
-    assert len(outcome.failed) == 2
-    assert all("patient PX stands in test and validation" in line for line in outcome.failed)
-    assert len(splits_of(tmp_path / "dest")) == 4
+    assert outcome.failed == []
+    assert {row["study_id"]: row["split"] for row in outcome.rows} == first
 
 
 def test_studies_that_cannot_be_used_take_no_place_in_a_split(tmp_path: Path) -> None:
@@ -369,15 +379,70 @@ def test_studies_that_cannot_be_used_take_no_place_in_a_split(tmp_path: Path) ->
     assert [sides.count(split) for split in ("training", "validation", "test")] == [8, 1, 1]
 
 
-def test_a_split_that_was_edited_into_none_is_a_clear_error(tmp_path: Path) -> None:
+def test_a_record_that_was_edited_into_none_is_a_clear_error(tmp_path: Path) -> None:
     volumes.write_pairs(tmp_path / "source")
     run("hematoma", tmp_path / "source", tmp_path / "dest")
-    table = tmp_path / "dest" / "dataset.csv"
-    table.write_text(table.read_text().replace(",training,", ",train,"))
-    with pytest.raises(
-        InputError, match=r"dataset.csv: study s.: expected the split training, validation, test, got 'train'"
-    ):
+    listed = tmp_path / "dest" / "datalist.json"
+    listed.write_text(listed.read_text().replace('"training"\n', '"train"\n'))
+    with pytest.raises(InputError, match=r"datalist.json: expected sides training, validation, test, got 'train'"):
         run("hematoma", tmp_path / "source", tmp_path / "dest")
+
+
+def test_a_study_that_fails_for_once_keeps_its_side(tmp_path: Path) -> None:
+    volumes.write_pairs(tmp_path / "source", studies=10)
+    first = {row["study_id"]: row["split"] for row in run("hematoma", tmp_path / "source", tmp_path / "dest").rows}
+    labels = [tmp_path / "dest" / "labels" / f"{name}.nii.gz" for name, side in first.items() if side != "training"]
+    contents = [(tmp_path / "source" / "labels" / path.name).read_bytes() for path in labels]
+    for path in labels:  # to be converted again, which fails
+        path.unlink()
+        (tmp_path / "source" / "labels" / path.name).write_bytes(b"broken")
+    volumes.write_pairs(tmp_path / "source" / "more", studies=1)
+    assert len(run("hematoma", tmp_path / "source", tmp_path / "dest").failed) == 2
+    for path, content in zip(labels, contents, strict=True):
+        (tmp_path / "source" / "labels" / path.name).write_bytes(content)
+    last = run("hematoma", tmp_path / "source", tmp_path / "dest")
+    assert last.failed == []
+    assert {row["study_id"]: row["split"] for row in last.rows}.items() >= first.items()
+
+
+def test_an_interrupted_run_draws_nobody_and_ends_as_if_it_had_not_been(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volumes.write_pairs(tmp_path / "source", studies=20)
+    whole = {row["study_id"]: row["split"] for row in run("hematoma", tmp_path / "source", tmp_path / "a").rows}
+    convert, done = Converter.convert, []
+
+    def interrupted(self: Converter, case: Case) -> Row:
+        done.append(case)
+        if len(done) == 6:
+            raise KeyboardInterrupt
+        return convert(self, case)
+
+    monkeypatch.setattr(Converter, "convert", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run("hematoma", tmp_path / "source", tmp_path / "b")
+    monkeypatch.undo()
+    assert splits_of(tmp_path / "b") == {}
+    resumed = run("hematoma", tmp_path / "source", tmp_path / "b")
+    assert {row["study_id"]: row["split"] for row in resumed.rows} == whole
+
+
+def test_new_studies_rename_none_that_are_there(tmp_path: Path) -> None:
+    for patient in ("p1", "p2"):
+        volumes.write_pairs(tmp_path / "source" / patient)
+    first = [row["study_id"] for row in run("hematoma", tmp_path / "source", tmp_path / "dest").rows]
+    volumes.write_pairs(tmp_path / "source" / "a1")
+    second = [row["study_id"] for row in run("hematoma", tmp_path / "source", tmp_path / "dest").rows]
+    assert second == ["a1_s0", "a1_s1", *first]
+
+
+def test_a_scan_that_moved_is_converted_again(tmp_path: Path) -> None:
+    truth = volumes.write_pairs(tmp_path / "source", studies=1)["s0"]
+    run("hematoma", tmp_path / "source", tmp_path / "dest")
+    for folder, voxels in (("images", truth.image), ("labels", truth.label)):
+        volumes.save(tmp_path / "source" / folder / "s0.nii.gz", voxels, moved(volumes.AFFINE))
+    run("hematoma", tmp_path / "source", tmp_path / "dest")
+    np.testing.assert_allclose(nib.load(tmp_path / "dest" / "images" / "s0.nii.gz").affine, moved(volumes.AFFINE))
 
 
 def test_reasons_name_no_folder_above_the_data_set(tmp_path: Path) -> None:
@@ -533,12 +598,12 @@ def test_what_is_wrong_with_one_study_is_one_line_and_the_others_go_on(how: str,
     assert len(outcome.usable) == 2
     (line,) = outcome.failed
     assert "\n" not in line
-    assert line.startswith("s0: ")
+    assert line.startswith("labels_s0: " if how == "no image" else "s0: ")
     with pytest.raises(InputError, match=what):
         raise InputError(line)
     assert sorted(path.name for path in (tmp_path / "dest" / "images").iterdir()) == ["s1.nii.gz", "s2.nii.gz"]
     table = read_table(tmp_path / "dest" / "dataset.csv").set_index("study_id")
-    assert table.loc["s0", "status"] == "failed"
+    assert table.loc["labels_s0" if how == "no image" else "s0", "status"] == "failed"
     assert "s0" not in splits_of(tmp_path / "dest")
 
 
@@ -603,7 +668,9 @@ def test_a_patient_in_two_splits_fails_with_all_its_studies(tmp_path: Path) -> N
     (tmp_path / "studies.csv").write_text("\n".join(["study_id,image,label,patient,split", *rows]))
     outcome = run("hematoma", tmp_path / "studies.csv", tmp_path / "dest")
     assert [row["study_id"] for row in outcome.usable] == ["s2"]
-    assert outcome.failed[0] == "s0: patient A stands in test and training; a patient belongs to one side"
+    assert outcome.failed[0] == (
+        "s0: patient A stands in test and training; a patient belongs to one side: correct it, or take another folder"
+    )
 
 
 def test_two_studies_of_one_name_fail_together(tmp_path: Path) -> None:
