@@ -59,20 +59,29 @@ def render(
 
 @app.command()
 def phantom(
-    task: Annotated[str, typer.Argument(help="hematoma (or head).")],
+    task: Annotated[
+        str, typer.Argument(help="hematoma, lung_infection, liver_tumor, knee_cartilage or echo_left_ventricle.")
+    ],
     directory: Annotated[Path, typer.Argument(help="Gets images/, labels/ and truth.csv.")],
     studies: Annotated[int, typer.Option(min=1, help="How many studies.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Study i of a seed is always the same.")] = 0,
+    slices: Annotated[
+        int | None, typer.Option(min=1, help="Slices (frames) of a study; thicker ones if fewer.", show_default=False)
+    ] = None,
     tilt: Annotated[float, typer.Option(min=-45, max=45, help="Gantry tilt in degrees.")] = 0.0,
-    oblique: Annotated[bool, typer.Option("--oblique", help="Slices oblique to the head.")] = False,
+    oblique: Annotated[bool, typer.Option("--oblique", help="Slices oblique to the body.")] = False,
     uneven: Annotated[bool, typer.Option("--uneven", help="Slice gaps that change, with <id>.geometry.json.")] = False,
 ) -> None:
     """Generate labelled studies with known volumes; a rerun makes only what is missing."""
-    from sliceweave.pipelines.phantom import write_phantoms
-    from sliceweave.pipelines.phantom_grid import PhantomOptions
+    from dataclasses import replace
 
-    write_phantoms(task, directory, studies, seed, PhantomOptions(tilt_deg=tilt, oblique=oblique, uneven=uneven))
-    typer.echo(f"{studies} studies in {directory}/images, their volumes in {directory}/truth.csv")
+    from sliceweave.pipelines.phantom import write_phantoms
+    from sliceweave.pipelines.phantom_tasks import phantom_task
+
+    options = phantom_task(task).options
+    options = replace(options.with_slices(slices or options.slices), tilt_deg=tilt, oblique=oblique, uneven=uneven)
+    write_phantoms(task, directory, studies, seed, options)
+    typer.echo(f"{studies} studies in {directory}/images, what is known of them in {directory}/truth.csv")
 
 
 @app.command()

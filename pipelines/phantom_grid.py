@@ -1,12 +1,16 @@
 """Where the voxels of a generated study lie."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 _STACK_CENTRE_MM = 3.0
+_PLANES = {
+    "axial": np.eye(3),
+    "sagittal": np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]]),  # columns to the back, rows down, slices to the right
+}
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,8 @@ class PhantomOptions:
         tilt_deg: gantry tilt; slices lean while the table moves straight, which shears the affine.
         oblique: the whole scan is rotated against the world's axes.
         uneven: slice distances change within the scan, with one overlap, as in base-to-vertex protocols.
-        healthy_share: share of studies without blood; the first three of every seed always bleed.
+        healthy_share: share of studies without a lesion; the first three of every seed always have one.
+        plane: what a slice is, "axial" or "sagittal".
     """
 
     size: int | tuple[int, int] = 512
@@ -29,6 +34,12 @@ class PhantomOptions:
     oblique: bool = False
     uneven: bool = False
     healthy_share: float = 0.1
+    plane: str = "axial"
+
+    def with_slices(self, slices: int) -> "PhantomOptions":
+        """The same stretch of the body in another number of slices."""
+        columns_mm, rows_mm, slices_mm = self.spacing_mm
+        return replace(self, slices=slices, spacing_mm=(columns_mm, rows_mm, slices_mm * self.slices / slices))
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -48,6 +59,12 @@ class ScanGrid:
     affine_ras: NDArray[np.float64]
 
     @property
+    def pixel_mm(self) -> NDArray[np.float64]:
+        """Size of a pixel along columns and rows."""
+        sizes_mm: NDArray[np.float64] = np.linalg.norm(self.steps_ras_mm, axis=0)
+        return sizes_mm
+
+    @property
     def normal_ras(self) -> NDArray[np.float64]:
         """Unit vector perpendicular to the slices, in stacking direction."""
         normal = np.cross(self.steps_ras_mm[:, 0], self.steps_ras_mm[:, 1])
@@ -58,6 +75,7 @@ class ScanGrid:
 def scan_grid(options: PhantomOptions) -> ScanGrid:
     """Grid of the scan; its affine is the best uniform one where slices are unevenly spaced."""
     turn = Rotation.from_euler("xyz", [9, -7, 12] if options.oblique else [0, 0, 0], degrees=True).as_matrix()
+    turn = turn @ _PLANES[options.plane]
     lean = turn @ Rotation.from_euler("x", options.tilt_deg, degrees=True).as_matrix()
     steps = lean[:, :2] * [-options.spacing_mm[0], -options.spacing_mm[1]]
     gaps_mm, thickness_mm = _slice_gaps_mm(options)

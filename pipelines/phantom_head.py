@@ -1,4 +1,7 @@
-"""A generated head: seeded anatomy as smooth fields on a coarse lattice, and the numbers that describe its tissues."""
+"""A generated head: seeded anatomy as smooth fields on a coarse lattice, and the numbers that describe its tissues.
+
+The head's frame has its origin in the third ventricle.
+"""
 
 from dataclasses import dataclass
 
@@ -6,20 +9,18 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 
 from sliceweave.pipelines.phantom_lattice import (
-    LATTICE_LOW_MM,
-    LATTICE_SHAPE,
-    LATTICE_STEP_MM,
     Field,
     Fields,
+    Lattice,
     bump,
     ellipsoid,
     intersection,
-    lattice_mm,
-    noise,
     ramp,
     tube,
     union,
 )
+
+HEAD = Lattice(low_mm=(-94.0, -118.0, -112.0), step_mm=2.0, shape=(95, 121, 105))
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def draw_traits(rng: np.random.Generator) -> dict[str, float]:
 def grow_head(rng: np.random.Generator) -> Head:
     """A healthy head."""
     traits = draw_traits(rng)
-    fields: Fields = {"texture": noise(rng, 60), "mottle": noise(rng, 14)}
+    fields: Fields = {"texture": HEAD.noise(rng, 60), "mottle": HEAD.noise(rng, 14)}
     fields |= _cranium(rng, traits)
     fields |= _partitions(rng)
     fields |= _fluid_spaces(rng, traits, fields["mid"])
@@ -67,10 +68,7 @@ def grow_head(rng: np.random.Generator) -> Head:
     fields["calcium"] = _calcifications(rng, fields)
     fields["shade"] = _beam_hardening(traits, fields["depth"])
     return Head(
-        {
-            name: np.ascontiguousarray(np.broadcast_to(field, LATTICE_SHAPE), np.float32)
-            for name, field in fields.items()
-        },
+        {name: np.ascontiguousarray(np.broadcast_to(field, HEAD.shape), np.float32) for name, field in fields.items()},
         traits,
     )
 
@@ -93,8 +91,8 @@ def _skull_base_mm(x: Field, y: Field) -> tuple[Field, Field]:
 
 def _cranium(rng: np.random.Generator, traits: dict[str, float]) -> Fields:
     """Depth below the inner table, the skull's outer surface and the skin."""
-    x, y, z = lattice_mm()
-    wobble, thickness = noise(rng, 130), noise(rng, 60)
+    x, y, z = HEAD.axes_mm()
+    wobble, thickness = HEAD.noise(rng, 130), HEAD.noise(rng, 60)
     width = traits["half_width"] * (1 - 0.07 * np.tanh(y / 45))
     width = width * (1 - 0.25 * np.clip((z - 20) / 80, 0, 1) ** 2)
     height = np.where(z > 0, traits["height"], 0.98 * traits["height"])
@@ -104,7 +102,7 @@ def _cranium(rng: np.random.Generator, traits: dict[str, float]) -> Fields:
         (np.abs(x) / width) ** squareness + (np.abs(y + 4) / length) ** squareness + (np.abs(z) / height) ** 2.2
     ) ** (1 / squareness)
     vault = (1 / np.maximum(radius, 0.05) - 1) * np.sqrt(x**2 + (y + 4) ** 2 + z**2) + 1.3 * wobble
-    bend = 3 * noise(rng, 50)[:, :, 30:31]
+    bend = 3 * HEAD.noise(rng, 50)[:, :, 30:31]
     floor, thick = _skull_base_mm(x + bend, y + 2 * bend[::-1])
     above_floor = (z - floor - 1.2 * thickness) * 0.8
     canal = np.minimum(rng.uniform(11, 14) - np.hypot(x, y + 31), -48 - z)
@@ -123,8 +121,8 @@ def _cranium(rng: np.random.Generator, traits: dict[str, float]) -> Fields:
 
 def _partitions(rng: np.random.Generator) -> Fields:
     """Signed distances to the midline (falx) and to the tentorium, and where the falx reaches."""
-    x, y, z = lattice_mm()
-    mid = x - 1.2 * noise(rng, 90)[47:48]
+    x, y, z = HEAD.axes_mm()
+    mid = x - 1.2 * HEAD.noise(rng, 90)[47:48]
     tent = z - (14 - 0.42 * np.abs(x) - 0.010 * (y + 38) ** 2 + rng.uniform(-3, 3))
     arch = ellipsoid((x * 0, y + 6, z + 4), (30.0, 46.0, 30.0))
     falx = np.minimum(-arch, z + 14 - 0.2 * np.minimum(y, 0))
@@ -133,18 +131,20 @@ def _partitions(rng: np.random.Generator) -> Fields:
 
 def _fluid_spaces(rng: np.random.Generator, traits: dict[str, float], mid: Field) -> Fields:
     """Ventricles and cisterns."""
-    _, y, z = lattice_mm()
+    _, y, z = HEAD.axes_mm()
     side = np.abs(mid)
     scale = traits["ventricle"] * (1 + rng.uniform(-0.2, 0.2) * np.sign(mid))
     lift = rng.uniform(-3, 3)
     knots = ((15, 34, 4, 2.5), (8, 24, 9, 4.0), (7, 8, 17, 4.0), (11, -14, 20, 4.5), (23, -34, 11, 6.0))
     horns = ((23, -34, 11, 6.0), (27, -58, 3, 2.5)), ((23, -34, 11, 5.0), (33, -22, -12, 2.2), (31, -2, -22, 1.6))
     chains = [tube((side * 0.94, y, z - lift), chain) for chain in (knots, *horns)]
-    lateral = union(*chains) + 4.0 * (scale - 1) + 0.8 * noise(rng, 40)
+    lateral = union(*chains) + 4.0 * (scale - 1) + 0.8 * HEAD.noise(rng, 40)
     third = ellipsoid((mid, y - 2, z - 1), (1.6 + 1.6 * traits["age"], 13, 9))
     fourth = ellipsoid((mid, y + 36, z + 32), (6, 4.5, 9))
     wide = 0.3 + 1.5 * traits["age"]
-    insula = ellipsoid((side - 40 + 0.012 * (y - 5) ** 2 + 1.5 * noise(rng, 40), y - 5, z - 4), (1.0 + wide, 20, 13))
+    insula = ellipsoid(
+        (side - 40 + 0.012 * (y - 5) ** 2 + 1.5 * HEAD.noise(rng, 40), y - 5, z - 4), (1.0 + wide, 20, 13)
+    )
     stem = tube((side, y, z), ((38, 21, -4, 1.5 + wide), (58, 22, -4, 2.0 + wide)))
     quadrigeminal = (1.0 + 0.7 * wide) - np.hypot(
         np.abs(np.hypot(mid, y + 8) - 18), 0.4 * np.maximum(0, np.abs(z + 6) - 8)
@@ -153,33 +153,33 @@ def _fluid_spaces(rng: np.random.Generator, traits: dict[str, float], mid: Field
     suprasellar = ellipsoid((mid, y - 8, z + 17), (11 + wide, 9, 7))
     magna = ellipsoid((mid, y + 68, z + 46), (7, 7, 12)) * rng.choice([1.0, 0.4])
     cistern = union(insula, stem, quadrigeminal, suprasellar, magna)
-    return {"ventricle": union(lateral, third, fourth), "cistern": cistern + 1.0 * noise(rng, 25)}
+    return {"ventricle": union(lateral, third, fourth), "cistern": cistern + 1.0 * HEAD.noise(rng, 25)}
 
 
 def _brain(rng: np.random.Generator, fields: Fields) -> Fields:
     """Distance to the nearest sulcal sheet, and the deep grey nuclei."""
-    x, y, z = lattice_mm()
+    x, y, z = HEAD.axes_mm()
     side = np.abs(fields["mid"])
     thalamus = ellipsoid((side - 11, y + 8, z - 7), (8, 13, 9))
     lentiform = ellipsoid((side - 25 + 0.25 * y, y - 6, z - 4), (6, 16, 10))
     caudate = ellipsoid((side - 14, y - 22, z - 11), (5, 8, 9))
-    grey = union(thalamus, lentiform, caudate) + 0.5 * noise(rng, 30)
+    grey = union(thalamus, lentiform, caudate) + 0.5 * HEAD.noise(rng, 30)
     shrink = (62 / np.maximum(np.sqrt(x**2 + y**2 + z**2), 20)) ** 0.75
-    wander = [1.5 * noise(rng, 35) for _ in range(3)]
+    wander = [1.5 * HEAD.noise(rng, 35) for _ in range(3)]
     indices = [
-        (axis * shrink + shift - low) / LATTICE_STEP_MM
-        for axis, low, shift in zip((x, y, z), LATTICE_LOW_MM, wander, strict=True)
+        (axis * shrink + shift - low) / HEAD.step_mm
+        for axis, low, shift in zip((x, y, z), HEAD.low_mm, wander, strict=True)
     ]
-    waves = map_coordinates(noise(rng, 23), np.stack(indices).astype(np.float32), order=1, mode="reflect")
-    slope = np.sqrt(sum(np.gradient(waves, LATTICE_STEP_MM, axis=axis) ** 2 for axis in range(3)))
+    waves = map_coordinates(HEAD.noise(rng, 23), np.stack(indices).astype(np.float32), order=1, mode="reflect")
+    slope = np.sqrt(sum(np.gradient(waves, HEAD.step_mm, axis=axis) ** 2 for axis in range(3)))
     return {"grey": grey, "fold": waves / (0.5 * slope + 0.5 * slope.mean())}
 
 
 def _face(rng: np.random.Generator, fields: Fields) -> Fields:
     """Everything outside the brain case: air spaces, orbits, facial bones, neck and the outline around them."""
-    x, y, z = lattice_mm()
+    x, y, z = HEAD.axes_mm()
     side = np.abs(fields["mid"])
-    cells, mottle = noise(rng, 16), fields["mottle"]
+    cells, mottle = HEAD.noise(rng, 16), fields["mottle"]
     orbit = ellipsoid((side - 31 + 0.25 * (62 - y), y - 54, z + 32), (17, 26, 16))
     eye = 12 - np.sqrt((side - 32) ** 2 + (y - 66) ** 2 + (z + 33) ** 2)
     sphenoid = ellipsoid((side - 6, y - 16, z + 38), (8, 9, 8))
@@ -204,7 +204,7 @@ def _face(rng: np.random.Generator, fields: Fields) -> Fields:
 
 def _calcifications(rng: np.random.Generator, fields: Fields) -> Field:
     """Pineal gland, choroid plexus and plaques of the falx; each is present in some heads only."""
-    _, y, z = lattice_mm()
+    _, y, z = HEAD.axes_mm()
     mid = fields["mid"]
     spots = [rng.uniform(-1, 3) - np.sqrt(mid**2 + (y + 22) ** 2 + (z - 6) ** 2)]
     for sign in (-1, 1):
@@ -217,7 +217,7 @@ def _calcifications(rng: np.random.Generator, fields: Fields) -> Field:
 
 def _beam_hardening(traits: dict[str, float], depth: Field) -> Field:
     """Additive HU: brightening under the inner table, a dark band between the petrous bones."""
-    x, y, z = lattice_mm()
+    x, y, z = HEAD.axes_mm()
     cup = traits["cup_hu"] * np.exp(-np.maximum(depth, 0) / 7)
     band = bump(np.maximum(np.abs(x) - 32, 0) / 8, (y + 12 + 0.1 * z) / 6, (z + 38) / 9)
     return cup - traits["petrous_band_hu"] * band

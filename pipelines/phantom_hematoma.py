@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from sliceweave.pipelines.phantom_head import Head
-from sliceweave.pipelines.phantom_lattice import LATTICE_STEP_MM, Field, Fields, intersection, lattice_mm, noise, ramp
+from sliceweave.pipelines.phantom_head import HEAD, Head, grow_head
+from sliceweave.pipelines.phantom_lattice import Field, Fields, intersection, ramp
+from sliceweave.pipelines.phantom_subject import Subject
+from sliceweave.pipelines.phantom_tissue import tissue_hu
 
 EDGE_MM = 1.0
 KINDS = ("round", "irregular", "ventricular", "subdural", "epidural")
@@ -16,6 +19,23 @@ KINDS = ("round", "irregular", "ventricular", "subdural", "epidural")
 _VOLUMES_ML = {"round": (2, 90), "irregular": (4, 90), "ventricular": (2, 45), "subdural": (8, 90), "epidural": (6, 90)}
 # Common places: basal ganglia, thalamus, frontal, temporal, parietal and occipital lobe, cerebellum.
 _SITES_MM = ((27, 4, 6), (14, -10, 8), (28, 42, 12), (42, -2, -14), (32, -32, 34), (28, -58, 14), (22, -52, -38))
+
+
+def grow_bleeding_head(rng: np.random.Generator, healthy: bool, number: int) -> Subject:
+    """A head with the kind of hematoma whose turn it is, unless healthy, in the pose in which it was put to bed."""
+    turn = Rotation.from_euler("xyz", rng.normal(0, [5, 3, 4]), degrees=True).as_matrix()
+    shift_mm = rng.normal(0, [4, 5, 3])
+    head = grow_head(rng)
+    kinds = () if healthy else draw_kinds(rng, number)
+    if kinds:
+        head = bleed(head, rng, kinds)
+    appearance = partial(_appearance_hu, traits=head.traits)
+    return Subject(HEAD, head.fields, appearance, {1: lesion_share}, turn, shift_mm, kinds)
+
+
+def _appearance_hu(samples: Fields, traits: dict[str, float]) -> Field:
+    hu = tissue_hu(samples, traits)
+    return blend_blood(hu, samples, traits) if "lesion" in samples else hu
 
 
 @dataclass(frozen=True)
@@ -59,8 +79,8 @@ def bleed(head: Head, rng: np.random.Generator, kinds: tuple[str, ...]) -> Head:
 
 
 def lesion_share(samples: Fields) -> Field:
-    """Share (0…1) of each sample that is blood."""
-    return ramp(samples["lesion"], EDGE_MM)
+    """Share (0…1) of each sample that is blood; none in a healthy head."""
+    return ramp(samples["lesion"], EDGE_MM) if "lesion" in samples else np.zeros_like(samples["skin"])
 
 
 def blend_blood(hu: Field, samples: Fields, traits: dict[str, float]) -> Field:
@@ -76,7 +96,7 @@ def _draw_blood(rng: np.random.Generator) -> dict[str, float]:
 
 
 def _voxels(volume_ml: float) -> int:
-    count: int = round(1000 * volume_ml / LATTICE_STEP_MM**3)
+    count: int = round(1000 * volume_ml / HEAD.step_mm**3)
     return max(8, count)
 
 
@@ -92,7 +112,7 @@ def _ball(rng: np.random.Generator, centre_mm: NDArray[np.float64]) -> Field:
     """Minus the distance to a centre, stretched along random axes by up to a factor of two."""
     turn = Rotation.random(random_state=rng).as_matrix()
     stretch = np.exp(rng.uniform(-0.35, 0.35, 3))
-    axes = lattice_mm()
+    axes = HEAD.axes_mm()
     offsets = [axis - np.float32(c) for axis, c in zip(axes, centre_mm, strict=True)]
     rows = (turn / (stretch / np.cbrt(stretch.prod()))[:, None]).astype(np.float32)
     return -np.sqrt(sum(sum(w * offset for w, offset in zip(row, offsets, strict=True)) ** 2 for row in rows))
@@ -111,13 +131,13 @@ def _brain_room(fields: Fields, centre_mm: NDArray[np.float64]) -> Field:
     room = np.minimum(
         fields["depth"] - 2.5, np.where(fields["falx"] > 0, np.sign(centre_mm[0]) * fields["mid"] - 1.5, 20)
     )
-    _, y, _ = lattice_mm()
+    _, y, _ = HEAD.axes_mm()
     return np.minimum(room, np.where(y < -20, tent, 20))
 
 
 def _round(head: Head, rng: np.random.Generator, volume_ml: float) -> _Growth:
     centre = _site(rng)
-    score = _ball(rng, centre) + 0.8 * noise(rng, 45)
+    score = _ball(rng, centre) + 0.8 * HEAD.noise(rng, 45)
     return _Growth(_grown(score, _brain_room(head.fields, centre), volume_ml), side=float(np.sign(centre[0])))
 
 
@@ -128,7 +148,7 @@ def _irregular(head: Head, rng: np.random.Generator, volume_ml: float) -> _Growt
     reach = 1.3 * np.cbrt(1000 * volume_ml * 0.24)
     for _ in range(rng.integers(0, 3)):
         score = np.maximum(score, _ball(rng, centre + rng.normal(0, reach, 3)) - rng.uniform(0, 0.5) * reach)
-    score = score + 0.22 * reach * noise(rng, 40) + 0.10 * reach * noise(rng, 18)
+    score = score + 0.22 * reach * HEAD.noise(rng, 40) + 0.10 * reach * HEAD.noise(rng, 18)
     return _Growth(_grown(score, _brain_room(head.fields, centre), volume_ml), side=float(np.sign(centre[0])))
 
 
@@ -136,11 +156,11 @@ def _ventricular(head: Head, rng: np.random.Generator, volume_ml: float) -> _Gro
     """A cast of the ventricles, or a layer sunk to their back with a level surface, more on one side or not."""
     fields = head.fields
     fields["ventricle"] = fields["ventricle"] + np.float32(rng.uniform(0.5, 3.0))
-    _, y, _ = lattice_mm()
+    _, y, _ = HEAD.axes_mm()
     level = rng.uniform(0.2, 1.0) * -y + rng.choice([0, 0.4]) * rng.choice([-1, 1]) * fields["mid"]
-    score = level + rng.uniform(0, 3) * fields["ventricle"] + 2 * noise(rng, 30)
+    score = level + rng.uniform(0, 3) * fields["ventricle"] + 2 * HEAD.noise(rng, 30)
     inside = np.minimum(fields["ventricle"], fields["depth"] - 3)
-    room_ml = np.count_nonzero(inside > 0) * LATTICE_STEP_MM**3 / 1000
+    room_ml = np.count_nonzero(inside > 0) * HEAD.step_mm**3 / 1000
     return _Growth(_grown(score, inside, min(volume_ml, 0.9 * room_ml)))
 
 
@@ -159,7 +179,7 @@ def _patch(rng: np.random.Generator, radius_mm: float, flatness: float) -> tuple
     azimuth, rise = np.radians(rng.uniform(-50, 55)), np.radians(rng.uniform(0, 45))
     side = rng.choice([-1, 1])
     centre = np.array([side * np.cos(azimuth) * np.cos(rise), np.sin(azimuth) * np.cos(rise), np.sin(rise)])
-    x, y, z = lattice_mm()
+    x, y, z = HEAD.axes_mm()
     length = np.maximum(np.sqrt(x**2 + y**2 + z**2), 10) / 72
     offsets = [axis / length - np.float32(72 * c) for axis, c in zip((x, y, z), centre, strict=True)]
     return centre, (offsets[0] ** 2 + offsets[1] ** 2 + (flatness * offsets[2]) ** 2) / np.float32(radius_mm**2)
@@ -167,7 +187,7 @@ def _patch(rng: np.random.Generator, radius_mm: float, flatness: float) -> tuple
 
 def _hemisphere(head: Head, side: float) -> Field:
     """Share (0…1) that keeps extra-axial blood on its side of the falx and above skull base and tentorium."""
-    _, y, z = lattice_mm()
+    _, y, z = HEAD.axes_mm()
     tent = np.where(y < -15, head.fields["tent"], z + np.clip(32 - 1.2 * (y - 5), 0, 32))
     return ramp(side * head.fields["mid"] - 5, 8) * ramp(tent - 4, 8)
 
@@ -176,7 +196,7 @@ def _subdural(head: Head, rng: np.random.Generator, volume_ml: float) -> _Growth
     """A crescent: thin, wide, longer from front to back."""
     height = float(np.clip(4 + 0.09 * volume_ml, 4, 13)) * rng.uniform(0.8, 1.3)
     centre, apart = _patch(rng, np.sqrt(1000 * volume_ml / height / np.pi) * 1.25, 1.4)
-    profile = np.clip(1 - apart**1.5 + 0.12 * noise(rng, 50), 0, None) * _hemisphere(head, np.sign(centre[0]))
+    profile = np.clip(1 - apart**1.5 + 0.12 * HEAD.noise(rng, 50), 0, None) * _hemisphere(head, np.sign(centre[0]))
     return _shell(head, centre, profile, volume_ml)
 
 
@@ -184,16 +204,16 @@ def _epidural(head: Head, rng: np.random.Generator, volume_ml: float) -> _Growth
     """A lens: thick, with a small base."""
     height = 1.0 * float(np.cbrt(1000 * volume_ml)) * rng.uniform(0.45, 0.65)
     centre, apart = _patch(rng, np.sqrt(2000 * volume_ml / height / np.pi), 1.0)
-    profile = np.clip(1 - apart + 0.04 * noise(rng, 50), 0, None) * _hemisphere(head, np.sign(centre[0]))
+    profile = np.clip(1 - apart + 0.04 * HEAD.noise(rng, 50), 0, None) * _hemisphere(head, np.sign(centre[0]))
     return _shell(head, centre, profile, volume_ml)
 
 
 def _displaced(fields: Fields, shift_mm: float) -> Fields:
     """Fields with the brain's middle moved to the left (positive) or right by at most 9 mm."""
     shift_mm = float(np.clip(shift_mm, -9, 9))
-    x, y, z = lattice_mm()
+    x, y, z = HEAD.axes_mm()
     bell = np.exp(-0.5 * ((x / 30) ** 2 + ((y + 2) / 32) ** 2 + ((z - 8) / 28) ** 2))
-    steps = np.arange(bell.shape[0], dtype=np.float32)[:, None, None] + bell * np.float32(shift_mm / LATTICE_STEP_MM)
+    steps = np.arange(bell.shape[0], dtype=np.float32)[:, None, None] + bell * np.float32(shift_mm / HEAD.step_mm)
     low = np.clip(np.floor(steps).astype(np.intp), 0, bell.shape[0] - 2)
     share = (steps - low).astype(np.float32)
     moved = {

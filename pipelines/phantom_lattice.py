@@ -1,10 +1,10 @@
-"""Fields on the lattice of a generated head, and the shapes they are drawn with.
+"""Fields on the coarse lattice of a generated body, and the shapes they are drawn with.
 
-Head frame: millimetres, x to the right, y to the front, z up, origin in the third ventricle.
-A shape is a signed distance (mm, positive inside): distances interpolate between lattice points with crisp edges,
-CT numbers do not.
+A body's frame: millimetres, x to the right, y to the front, z up. A shape is a signed distance (mm, positive inside):
+distances interpolate between lattice points with crisp edges, image values do not.
 """
 
+from dataclasses import dataclass
 from functools import reduce
 from itertools import pairwise
 from typing import Any
@@ -17,28 +17,31 @@ from scipy.ndimage import gaussian_filter
 Field = NDArray[Any]
 Fields = dict[str, Field]
 
-LATTICE_STEP_MM = 2.0
-LATTICE_LOW_MM = np.array([-94.0, -118.0, -112.0])
-LATTICE_SHAPE = (95, 121, 105)
 
+@dataclass(frozen=True)
+class Lattice:
+    """A regular grid of points in a body's frame: the first one, their distance, and how many along each axis."""
 
-def lattice_mm() -> tuple[Field, Field, Field]:
-    """Open grid of the lattice's head coordinates."""
-    axes = [low + LATTICE_STEP_MM * np.arange(count) for low, count in zip(LATTICE_LOW_MM, LATTICE_SHAPE, strict=True)]
-    x, y, z = np.meshgrid(*(axis.astype(np.float32) for axis in axes), indexing="ij", sparse=True)
-    return x, y, z
+    low_mm: tuple[float, float, float]
+    step_mm: float
+    shape: tuple[int, int, int]
 
+    def axes_mm(self) -> tuple[Field, Field, Field]:
+        """Open grid of the points' coordinates."""
+        axes = [low + self.step_mm * np.arange(count) for low, count in zip(self.low_mm, self.shape, strict=True)]
+        x, y, z = np.meshgrid(*(axis.astype(np.float32) for axis in axes), indexing="ij", sparse=True)
+        return x, y, z
 
-def noise(rng: np.random.Generator, wavelength_mm: float) -> Field:
-    """Smooth noise on the lattice with zero mean and unit deviation; zeros lie about half a wavelength apart."""
-    sigma = wavelength_mm / 9 / LATTICE_STEP_MM
-    stride = max(1.0, sigma / 1.2)
-    coarse = [int(np.ceil(count / stride)) + 1 for count in LATTICE_SHAPE]
-    white = gaussian_filter(rng.standard_normal(coarse, dtype=np.float32), sigma / stride, mode="wrap")
-    fine = torch.nn.functional.interpolate(torch.from_numpy(white)[None, None], LATTICE_SHAPE, mode="trilinear")
-    smooth: Field = fine[0, 0].numpy()
-    scaled: Field = (smooth - smooth.mean()) / smooth.std()
-    return scaled
+    def noise(self, rng: np.random.Generator, wavelength_mm: float) -> Field:
+        """Smooth noise with zero mean and unit deviation; zeros lie about half a wavelength apart."""
+        sigma = wavelength_mm / 9 / self.step_mm
+        stride = max(1.0, sigma / 1.2)
+        coarse = [int(np.ceil(count / stride)) + 1 for count in self.shape]
+        white = gaussian_filter(rng.standard_normal(coarse, dtype=np.float32), sigma / stride, mode="wrap")
+        fine = torch.nn.functional.interpolate(torch.from_numpy(white)[None, None], self.shape, mode="trilinear")
+        smooth: Field = fine[0, 0].numpy()
+        scaled: Field = (smooth - smooth.mean()) / smooth.std()
+        return scaled
 
 
 def ramp(distance_mm: Field, width_mm: float = 1.0) -> Field:

@@ -9,8 +9,8 @@ from scipy.spatial.transform import Rotation
 from sliceweave.pipelines.findings import intensity_flags, midline_r_mm
 from sliceweave.pipelines.geometry import Geometry
 from sliceweave.pipelines.intracranial import intracranial_space
-from sliceweave.pipelines.phantom import make_case
 from sliceweave.pipelines.phantom_grid import PhantomOptions
+from sliceweave.pipelines.phantom_tasks import phantom_task
 from sliceweave.pipelines.reading import read_scan
 
 MIDDLE_RAS_MM = np.array([12.0, -5.0, 8.0])
@@ -210,14 +210,14 @@ def test_tiny_scans_get_flags_and_no_error(voxels):
 
 @pytest.mark.parametrize("options", [{"tilt_deg": 18.5}, {"oblique": True, "slices": 1}, {"uneven": True}])
 def test_a_healthy_phantom_has_no_findings(options):
-    case = make_case(
+    case = phantom_task("hematoma").make(
         5,
         3,
         PhantomOptions(**({"size": 128, "spacing_mm": (1.8, 1.8, 9.0), "slices": 16, "healthy_share": 1.0} | options)),
     )
     origins_ras_mm = case.grid.slice_origins_ras_mm if "uneven" in options else None
-    geometry = Geometry(case.grid.affine_ras, case.image_hu.shape, origins_ras_mm)
-    assert intensity_flags(case.image_hu.astype(np.float32), geometry) == ()
+    geometry = Geometry(case.grid.affine_ras, case.image.shape, origins_ras_mm)
+    assert intensity_flags(case.image.astype(np.float32), geometry) == ()
 
 
 def test_real_windowed_heads_are_windowed_heads(real_data):

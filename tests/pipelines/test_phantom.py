@@ -11,9 +11,11 @@ import pytest
 
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.geometry import Geometry
-from sliceweave.pipelines.phantom import PhantomCase, PhantomOptions, make_case, study_id, write_phantoms
-from sliceweave.pipelines.phantom_grid import scan_grid
+from sliceweave.pipelines.phantom import study_id, write_phantoms
+from sliceweave.pipelines.phantom_case import PhantomCase
+from sliceweave.pipelines.phantom_grid import PhantomOptions, scan_grid
 from sliceweave.pipelines.phantom_hematoma import KINDS
+from sliceweave.pipelines.phantom_tasks import phantom_task
 from sliceweave.pipelines.volumetry import volume_ml
 
 SMALL = PhantomOptions(size=(120, 136), slices=8, spacing_mm=(1.9, 1.8, 20.0))
@@ -29,7 +31,7 @@ VARIANTS = {
 
 @cache
 def grown(seed: int, index: int, options: PhantomOptions) -> PhantomCase:
-    return make_case(seed, index, replace(options, healthy_share=0.0))
+    return phantom_task("hematoma").make(seed, index, replace(options, healthy_share=0.0))
 
 
 def geometry_of(case: PhantomCase) -> Geometry:
@@ -42,22 +44,22 @@ def files_of(directory: Path) -> dict[str, bytes]:
 
 
 def test_a_study_is_the_same_every_time() -> None:
-    first, second = make_case(5, 1, SMALL), make_case(5, 1, SMALL)
-    assert np.array_equal(first.image_hu, second.image_hu)
+    first, second = phantom_task("hematoma").make(5, 1, SMALL), phantom_task("hematoma").make(5, 1, SMALL)
+    assert np.array_equal(first.image, second.image)
     assert np.array_equal(first.label, second.label)
-    assert first.volume_ml == second.volume_ml
+    assert first.truth == second.truth
 
 
 @pytest.mark.parametrize("other", [(3, 1), (4, 0)])
 def test_another_index_or_seed_is_another_head(other: tuple[int, int]) -> None:
-    bones = [grown(*key, SMALL).image_hu > 300 for key in ((3, 0), other)]
+    bones = [grown(*key, SMALL).image > 300 for key in ((3, 0), other)]
     assert np.logical_xor(*bones).sum() > 0.2 * np.logical_or(*bones).sum()
 
 
 def test_the_first_three_studies_bleed() -> None:
-    cases = [make_case(4, index, replace(SMALL, healthy_share=1.0)) for index in (2, 3)]
+    cases = [phantom_task("hematoma").make(4, index, replace(SMALL, healthy_share=1.0)) for index in (2, 3)]
     assert [bool(case.kinds) for case in cases] == [True, False]
-    assert cases[1].volume_ml == 0.0
+    assert cases[1].truth["volume_ml"] == 0.0
     assert not cases[1].label.any()
 
 
@@ -69,30 +71,30 @@ def test_all_kinds_of_hematoma_take_turns() -> None:
 def test_label_volume_agrees_with_the_truth_for_every_kind(index: int) -> None:
     case = grown(3, index, MEDIUM)
     # A border voxel counts whole or not at all: 20 mm³ each, they cancel to well below a twentieth of these lesions.
-    assert volume_ml(case.label, geometry_of(case)) == pytest.approx(case.volume_ml, rel=0.06, abs=0.7)
+    assert volume_ml(case.label, geometry_of(case)) == pytest.approx(case.truth["volume_ml"], rel=0.06, abs=0.7)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_blood_is_the_same_however_the_head_is_scanned(variant: str) -> None:
     case = grown(3, 2, VARIANTS[variant])
-    assert case.volume_ml == pytest.approx(grown(3, 2, MEDIUM).volume_ml, rel=1e-6)
-    assert volume_ml(case.label, geometry_of(case)) == pytest.approx(case.volume_ml, rel=0.06)
+    assert case.truth["volume_ml"] == pytest.approx(grown(3, 2, MEDIUM).truth["volume_ml"], rel=1e-6)
+    assert volume_ml(case.label, geometry_of(case)) == pytest.approx(case.truth["volume_ml"], rel=0.06)
 
 
 def test_true_volume_counts_only_what_was_scanned() -> None:
     part = grown(3, 2, replace(MEDIUM, slices=4))
-    assert part.volume_ml < 0.7 * grown(3, 2, MEDIUM).volume_ml
-    assert volume_ml(part.label, geometry_of(part)) == pytest.approx(part.volume_ml, rel=0.06)
+    assert part.truth["volume_ml"] < 0.7 * grown(3, 2, MEDIUM).truth["volume_ml"]
+    assert volume_ml(part.label, geometry_of(part)) == pytest.approx(part.truth["volume_ml"], rel=0.06)
 
 
 @pytest.mark.parametrize("index", range(5))
 def test_blood_is_brighter_than_brain_and_darker_than_bone(index: int) -> None:
     case = grown(3, index, MEDIUM)
-    assert 45 <= np.median(case.image_hu[case.label > 0]) <= 82
+    assert 45 <= np.median(case.image[case.label > 0]) <= 82
 
 
 def test_tissues_have_their_ct_numbers() -> None:
-    image_hu = grown(3, 1, MEDIUM).image_hu
+    image_hu = grown(3, 1, MEDIUM).image
     assert np.median(image_hu[(image_hu > 10) & (image_hu < 60)]) == pytest.approx(35, abs=6)
     assert image_hu.max() > 900
     assert np.median(image_hu[image_hu < -800]) <= -990
@@ -128,15 +130,15 @@ def test_files_have_the_documented_layout(tmp_path: Path) -> None:
 def test_files_hold_the_case(tmp_path: Path) -> None:
     options = replace(SMALL, uneven=True)
     write_phantoms("hematoma", tmp_path, 1, 7, options)
-    case, name = make_case(7, 0, options), study_id(7, 0)
+    case, name = phantom_task("hematoma").make(7, 0, options), study_id(7, 0)
     image, label = (nib.load(tmp_path / folder / f"{name}.nii.gz") for folder in ("images", "labels"))
     assert (image.get_data_dtype(), label.get_data_dtype()) == (np.int16, np.uint8)
-    assert np.array_equal(np.asanyarray(image.dataobj), case.image_hu)
+    assert np.array_equal(np.asanyarray(image.dataobj), case.image)
     assert np.array_equal(np.asanyarray(label.dataobj), case.label)
     written = Geometry.with_sidecar(image.affine, image.shape, tmp_path / "images" / f"{name}.geometry.json")
     assert written.slice_origins_ras_mm == pytest.approx(case.grid.slice_origins_ras_mm)
     assert written.affine_ras == pytest.approx(case.grid.affine_ras, abs=1e-3)
-    assert pd.read_csv(tmp_path / "truth.csv")["volume_ml"][0] == pytest.approx(case.volume_ml, abs=1e-3)
+    assert pd.read_csv(tmp_path / "truth.csv")["volume_ml"][0] == pytest.approx(case.truth["volume_ml"], abs=1e-3)
 
 
 def test_neither_alias_nor_number_of_studies_nor_processes_change_a_study(tmp_path: Path) -> None:
