@@ -1,4 +1,4 @@
-"""Columns of the report's tables, in order."""
+"""Columns of the tables, in order: the report of an inference run, then the scores of an evaluation."""
 
 VOLUME_COLUMNS = (
     "study_id",
@@ -48,12 +48,30 @@ LESION_COLUMNS = (
 )
 SLICE_COLUMNS = ("study_id", "label", "slice", "area_mm2", "thickness_mm")
 
+METRICS = (
+    "dice",
+    "iou",
+    "rvd",
+    "abs_rvd",
+    "precision",
+    "recall",
+    "accuracy",
+    "hd_mm",
+    "hd95_mm",
+    "assd_mm",
+    "volume_error_ml",
+)
+CASE_COLUMNS = ("study_id", "label", *METRICS)
+SUMMARY_COLUMNS = ("label", "metric", "mean", "sd", "median", "low", "high", "cases")
+FAILED_COLUMNS = ("study_id", "reason")
+
 TEXT_COLUMNS = frozenset(
     (
         "study_id",
         "status",
         "reason",
         "label",
+        "metric",
         "side",
         "spacing_mm",
         "flags",

@@ -1,0 +1,70 @@
+"""The tables of an evaluation: ``cases.csv``, ``summary.csv`` and, if a study failed, ``failed.csv``."""
+
+import logging
+from pathlib import Path
+from typing import final
+
+from sliceweave.pipelines.atomic import remove, remove_partials
+from sliceweave.pipelines.columns import CASE_COLUMNS, FAILED_COLUMNS, SUMMARY_COLUMNS
+from sliceweave.pipelines.errors import InputError
+from sliceweave.pipelines.score_summary import Row, summary_rows
+from sliceweave.pipelines.scoring import CaseScore
+from sliceweave.pipelines.tables import Table
+
+logger = logging.getLogger(__name__)
+
+
+@final
+class ScoreTables:
+    """Tables that hold whole studies only and can be read at any moment, also after a kill.
+
+    ``start`` comes before the first ``add``. ``summary.csv`` is there only once ``finish`` has written it, and
+    ``failed.csv`` only if a study has failed.
+    """
+
+    def __init__(self, directory: Path | str) -> None:
+        self.directory = Path(str(directory))
+        self.cases: dict[str, CaseScore] = {}
+        self.failed: dict[str, str] = {}
+
+    def start(self) -> None:
+        """Makes the folder, an empty ``cases.csv``, and away with what an earlier run left.
+
+        Raises:
+            InputError: the folder cannot be written to.
+        """
+        self.cases, self.failed = {}, {}
+        self._cases = Table(self.directory / "cases.csv", CASE_COLUMNS)
+        self._failed = Table(self.directory / "failed.csv", FAILED_COLUMNS)
+        self._summary = Table(self.directory / "summary.csv", SUMMARY_COLUMNS)
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            remove_partials(self.directory)
+        except OSError as error:
+            reason = f"{error.strerror}; choose another one"
+            raise InputError(f"cannot use {self.directory} as output folder: {reason}") from error
+        if self._cases.path.exists():
+            logger.warning("%s: the tables of an earlier run are replaced", self.directory)
+        remove(self._summary.path)
+        remove(self._failed.path)
+        self._cases.save()
+
+    def add(self, study_id: str, score: CaseScore) -> None:
+        """Writes the rows of a study, one per label. Raises InputError if the table cannot be written."""
+        self.cases[study_id] = score
+        rows = [{"study_id": study_id, "label": name, **label.metrics} for name, label in score.labels.items()]
+        self._cases.put(study_id, rows)
+        self._cases.save()
+
+    def fail(self, study_id: str, reason: str) -> None:
+        """Writes why a study has no scores. Raises InputError if the table cannot be written."""
+        self.failed[study_id] = reason
+        self._failed.put(study_id, [{"study_id": study_id, "reason": reason}])
+        self._failed.save()
+
+    def finish(self) -> list[Row]:
+        """Writes the summary over all studies scored; its rows. Raises InputError if it cannot be written."""
+        rows = summary_rows(list(self.cases.values()))
+        self._summary.put("", rows)
+        self._summary.save()
+        return rows
