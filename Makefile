@@ -3,7 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo
 RUN := $(BIN)/python -m monai.bundle run
-BUNDLE = $(shell $(BIN)/sliceweave bundle hematoma)
+TASK := hematoma
+BUNDLE = $(shell $(BIN)/sliceweave bundle $(TASK))
+
+TRAINED_ON_hematoma := --studies 150
+TRAINED_ON_lung_infection := --studies 50
+TRAINED_ON_liver_tumor := --studies 50
+TRAINED_ON_knee_cartilage := --studies 24 --slices 80
+TRAINED_ON_echo_left_ventricle := --studies 160 --slices 8
 
 .PHONY: demo test test-numpy1 lint types wheel check weights scores learning clean
 
@@ -45,19 +52,17 @@ types: wheel  ## of the package as it is installed
 
 check: lint types test wheel
 
-weights: .venv/installed  ## trains the shipped hematoma weights from nothing but generated studies; resumes if interrupted
-	$(BIN)/sliceweave phantom hematoma weights/studies --studies 150 --seed 1000
-	$(RUN) --bundle_root $(BUNDLE) --config_file $(BUNDLE)/configs/train.yaml \
-		--dataset_dir weights/studies --output_dir weights/training --resume True --bf16 True \
-		--widths "[16,32,64,128]" --plane_size "[256,256]" \
-		--epochs 7 --batch_size 4 --learning_rate 0.002 --lr_decay 0.6
-	cp weights/training/model.pt $(BUNDLE)/models/model.pt
+weights: .venv/installed  ## trains a task's shipped weights from nothing but generated studies; resumes if interrupted
+	$(BIN)/sliceweave phantom $(TASK) weights/$(TASK)/studies --seed 1000 $(TRAINED_ON_$(TASK))
+	$(RUN) --bundle_root $(BUNDLE) --config_file "['$(BUNDLE)/configs/train.yaml','$(BUNDLE)/configs/compact.yaml']" \
+		--dataset_dir weights/$(TASK)/studies --output_dir weights/$(TASK)/training --resume True
+	cp weights/$(TASK)/training/model.pt $(BUNDLE)/models/model.pt
 
-scores: .venv/installed  ## the shipped weights on unseen generated studies
-	$(BIN)/sliceweave phantom hematoma weights/unseen --studies 20 --seed 2000
-	$(RUN) --bundle_root $(BUNDLE) --config_file $(BUNDLE)/configs/inference.yaml \
-		--dataset_dir weights/unseen --output_dir weights/scores
-	$(BIN)/python benchmarks/phantom_scores.py weights/unseen weights/scores
+scores: .venv/installed  ## a task's shipped weights on unseen generated studies
+	$(BIN)/sliceweave phantom $(TASK) weights/$(TASK)/unseen --studies 12 --seed 2000
+	$(RUN) --bundle_root $(BUNDLE) --config_file "['$(BUNDLE)/configs/train.yaml','$(BUNDLE)/configs/evaluate.yaml']" \
+		--dataset_dir weights/$(TASK)/unseen --output_dir weights/$(TASK)/scores
+	$(BIN)/python benchmarks/shipped_weights.py $(TASK) weights/$(TASK)/scores
 
 learning: .venv/installed  ## what each network learns from the same small budget; ten minutes on two cores
 	$(BIN)/sliceweave phantom hematoma weights/learning --studies 32 --seed 3000

@@ -1,5 +1,6 @@
-"""Where the bundles are, and how their stage files come from `shared/` and `task.yaml`."""
+"""Where the bundles are, and how their files come from `shared/` and `task.yaml`."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ import yaml
 import sliceweave.bundles
 from sliceweave.pipelines.errors import InputError
 
-STAGES = ("inference", "train", "evaluate", "multi_gpu", "3d")
-_OVERLAYS = ("evaluate", "multi_gpu", "3d")
+STAGES = ("inference", "train")
+OVERLAYS = ("evaluate", "multi_gpu", "2d", "2.5d", "3d", "compact")
+_COPIES = ("LICENSE", "configs/logging.conf", "docs/data_license.txt")
 _ROOT = Path(sliceweave.bundles.__file__).parent
 
 Config = dict[str, Any]
@@ -31,6 +33,22 @@ def bundle_root(task: str) -> Path:
     return _ROOT / task
 
 
+def task_settings(task: str) -> Config:
+    """What `task.yaml` says, by section. Raises InputError where there is no such task."""
+    return _read(bundle_root(task) / "task.yaml")
+
+
+def everywhere(task: str) -> Config:
+    """What all the task's stages have in common. Raises InputError where there is no such task."""
+    return merge(_read(_ROOT / "shared/everywhere.yaml"), task_settings(task)["everywhere"])
+
+
+def labels_of(task: str) -> dict[int, str]:
+    """Name of each label by its value, without the background. Raises InputError where there is no such task."""
+    channels = task_settings(task)["metadata"]["network_data_format"]["outputs"]["pred"]["channel_def"]
+    return {int(value): name for value, name in channels.items() if int(value) > 0}
+
+
 def merge(base: Config, over: Config) -> Config:
     """`base` with the values of `over`; dictionaries merge, anything else (lists too) is replaced."""
     merged = dict(base)
@@ -40,26 +58,48 @@ def merge(base: Config, over: Config) -> Config:
     return merged
 
 
-def stage_files(task: str) -> list[Path]:
-    """The task's stage files, whether they are there or not."""
-    return [bundle_root(task) / "configs" / f"{stage}.yaml" for stage in STAGES]
+def rendered_files(task: str) -> list[Path]:
+    """The task's files that follow from the sources, whether they are there or not."""
+    configs = [f"configs/{stage}.yaml" for stage in (*STAGES, *OVERLAYS)]
+    return [bundle_root(task) / name for name in (*configs, "configs/metadata.json", "docs/README.md", *_COPIES)]
 
 
 def rendered(path: Path) -> str:
-    """What a stage file has to contain, as it follows from the sources."""
-    task, stage = path.parent.parent.name, path.stem
-    source = _read(bundle_root(task) / "task.yaml")
-    own = {} if stage in _OVERLAYS else source["everywhere"]
-    config = merge(merge(_read(_ROOT / "shared" / path.name), own), source.get(stage, {}))
+    """What one of the `rendered_files` has to contain."""
+    task = path.parent.name if path.name == "LICENSE" else path.parent.parent.name
+    shared = _ROOT / "shared"
+    if path.suffix == ".yaml":
+        return _rendered_stage(task, path.stem)
+    if path.name == "metadata.json":
+        metadata = merge(_read(shared / "metadata.yaml"), task_settings(task)["metadata"])
+        return json.dumps({**metadata, "name": task}, indent=4, ensure_ascii=False) + "\n"
+    if path.name == "README.md":
+        about, how_to = path.with_name("about.md").read_text("utf-8"), (shared / "how_to.md").read_text("utf-8")
+        return f"{about}\n{how_to}".replace("TASK", task)
+    return (shared / path.name).read_text("utf-8").replace("TASK", task)
+
+
+def _rendered_stage(task: str, stage: str) -> str:
+    config = _read(_ROOT / "shared" / f"{stage}.yaml")
+    if stage in STAGES:
+        config = merge(config, everywhere(task))
+    config = merge(config, task_settings(task).get(stage, {}))
     header = f"# Rendered by `sliceweave render` from bundles/shared and bundles/{task}/task.yaml: change those.\n"
-    return header + yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=120)
+    return header + yaml.dump(config, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=120)
+
+
+class _Plain(yaml.SafeDumper):
+    """Writes what stands twice twice: MONAI's parser knows no anchors."""
+
+    def ignore_aliases(self, _data: Any) -> bool:
+        return True
 
 
 def stale(task: str) -> list[Path]:
-    """The task's stage files that are not what the sources say."""
-    return [path for path in stage_files(task) if not path.is_file() or path.read_text("utf-8") != rendered(path)]
+    """The task's rendered files that are not what the sources say."""
+    return [path for path in rendered_files(task) if not path.is_file() or path.read_text("utf-8") != rendered(path)]
 
 
 def _read(path: Path) -> Config:
     content: Config = yaml.safe_load(path.read_text("utf-8"))
-    return content
+    return content or {}

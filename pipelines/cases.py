@@ -14,6 +14,8 @@ from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.folders import walk_visible
 from sliceweave.pipelines.geometry import Geometry
 
+UNKNOWN_PIXEL_SIZE = "unknown_pixel_size"
+
 
 @dataclass(frozen=True, eq=False)
 class SliceStack:

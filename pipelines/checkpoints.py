@@ -2,6 +2,9 @@
 
 import hashlib
 import io
+import json
+import logging
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,10 @@ from monai.handlers import CheckpointLoader
 from sliceweave.pipelines.atomic import write_atomically
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.options import yes_or_no
+
+logger = logging.getLogger(__name__)
+
+_DECLARATION = "sliceweave"
 
 
 def save_atomically(content: Any, path: Path) -> None:
@@ -28,22 +35,75 @@ def save_atomically(content: Any, path: Path) -> None:
     write_atomically(path, buffer.getvalue())
 
 
-def load_weights(network: torch.nn.Module, path: str, device: torch.device | str = "cpu") -> torch.nn.Module:
+def load_weights(
+    network: torch.nn.Module,
+    path: str,
+    device: torch.device | str = "cpu",
+    settings: Mapping[str, Any] | None = None,
+) -> torch.nn.Module:
     """The network on its device with the state dict of `path` in it.
 
+    Args:
+        settings: this run's `spatial_dims`, `slab`, `widths`, …, compared with what the weights say of themselves.
+            Weights that say nothing (from elsewhere) are judged by their shapes alone.
+
     Raises:
-        InputError: no such file, not a state dict, or one made for a network of another shape.
+        InputError: no such file, not a state dict, or one made for another mode or for a network of another shape.
     """
     if not Path(path).is_file():
         raise InputError(f"{path}: no weights there: train them, or name a file with --checkpoint")
     try:
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # from UnpicklingError to TypeError, torch raises what it likes
-        detail = " ".join(str(error).split())[:200]
-        raise InputError(
-            f"{path}: not the weights of this {type(network).__name__} (widths, slab?): {detail}"
-        ) from error
+        raise _other_weights(path, network, error) from error
+    made_for = declared_settings(state)
+    _check_mode(path, made_for, settings or {})
+    differing = {name: made_for[name] for name in made_for if settings and settings.get(name) != made_for[name]}
+    advice = "".join(f' --{name} "{json.dumps(value)}"' for name, value in differing.items())
+    try:
+        network.load_state_dict(state)
+    except Exception as error:
+        raise _other_weights(path, network, error, f"; they were made with{advice}" if advice else "") from error
+    if advice:
+        logger.warning("%s was trained with%s; this run goes on with other values", path, advice)
     return on_device(network, device)
+
+
+def declared_settings(state: Any) -> dict[str, Any]:
+    """What weights written by `BestWeights` say of themselves; nothing for others."""
+    metadata = getattr(state, "_metadata", None)
+    found = metadata.get(_DECLARATION, {}) if isinstance(metadata, Mapping) else {}
+    return dict(found)
+
+
+def declare(state: Mapping[str, Any], settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The state dict with its settings among the metadata that `torch.save` keeps and `load_state_dict` ignores."""
+    declared = OrderedDict(state)
+    declared._metadata = {**getattr(state, "_metadata", {}), _DECLARATION: dict(settings)}  # type: ignore[attr-defined]
+    return declared
+
+
+def mode_of(settings: Mapping[str, Any]) -> str:
+    """`2d`, `2.5d` or `3d`; empty if the settings do not say."""
+    if "spatial_dims" not in settings:
+        return ""
+    return "3d" if settings["spatial_dims"] == 3 else "2.5d" if settings.get("slab", 1) > 1 else "2d"
+
+
+def _check_mode(path: str, made_for: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    theirs, ours = mode_of(made_for), mode_of(settings)
+    if theirs and ours and theirs != ours:
+        raise InputError(
+            f"{path}: weights for mode {theirs}, but this run is {ours}: merge {theirs}.yaml after the stage's file, "
+            "or name other weights with --checkpoint"
+        )
+
+
+def _other_weights(path: str, network: torch.nn.Module, error: Exception, advice: str = "") -> InputError:
+    detail = " ".join(str(error).split())[:200]
+    return InputError(
+        f"{path}: not the weights of this {type(network).__name__}{advice or ' (widths, slab?)'}: {detail}"
+    )
 
 
 def on_device(network: torch.nn.Module, device: torch.device | str) -> torch.nn.Module:
@@ -56,6 +116,17 @@ def on_device(network: torch.nn.Module, device: torch.device | str) -> torch.nn.
         return network.to(device)
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"--device {device}: not to be used here: {str(error).splitlines()[0]}; try cpu") from error
+
+
+def for_training(network: torch.nn.Module, device: torch.device | str) -> torch.nn.Module:
+    """The network on its device; one of two dimensions has its channels last, which is the faster layout.
+
+    Raises:
+        InputError: there is no such device here.
+    """
+    if all(weights.dim() < 5 for weights in network.parameters()):
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return on_device(network, device)
 
 
 def fingerprint(path: str, settings: object = None) -> str:
@@ -71,25 +142,30 @@ def state_of(item: Any) -> Any:
 
 
 class BestWeights:
-    """Handler of a validation engine: keeps the network's state dict in `path` whenever the key metric improves."""
+    """Handler of a validation engine: keeps the network's state dict in `path` whenever the key metric improves.
 
-    def __init__(self, network: torch.nn.Module, path: str) -> None:
+    Args:
+        settings: what the weights say of themselves (see `load_weights`): plain numbers, texts and lists.
+    """
+
+    def __init__(self, network: torch.nn.Module, path: str, settings: Mapping[str, Any] | None = None) -> None:
         self.network = network
         self.path = Path(path)
+        self.settings = dict(settings or {})
 
     def attach(self, engine: Evaluator) -> None:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
     def __call__(self, engine: Evaluator) -> None:
         if engine.state.best_metric_epoch == engine.state.epoch and engine.state.rank == 0:
-            save_atomically(state_of(self.network), self.path)
+            save_atomically(declare(state_of(self.network), self.settings), self.path)
 
 
 class TrainingState:
     """Handler of a trainer: all it needs to go on stands in `path` after each epoch, and is read back on `resume`.
 
     Args:
-        objects: what has a state dict (network, optimiser, scheduler); the trainer itself is added.
+        objects: what has a state dict (network, optimiser, scheduler); the trainer and its gradient scaler are added.
         validator: the engine whose best metric so far is kept too.
     """
 
@@ -101,9 +177,15 @@ class TrainingState:
 
     def attach(self, engine: Trainer) -> None:
         self.objects["trainer"] = engine
+        engine.add_event_handler(Events.STARTED, self.begin)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def begin(self, engine: Trainer) -> None:
+        """Takes in the gradient scaler, which a trainer makes anew in each run, and goes on where it has to."""
+        if engine.scaler is not None:
+            self.objects["scaler"] = engine.scaler
         if self.resume and self.path.is_file():
-            engine.add_event_handler(Events.STARTED, self.load)
+            self.load(engine)
 
     def load(self, engine: Trainer) -> None:
         """Takes the state up again.

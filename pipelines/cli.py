@@ -35,7 +35,11 @@ def options(
 
 
 @app.command()
-def bundle(task: Annotated[str, typer.Argument(help="hematoma, …")]) -> None:
+def bundle(
+    task: Annotated[
+        str, typer.Argument(help="hematoma, lung_infection, liver_tumor, knee_cartilage or echo_left_ventricle.")
+    ],
+) -> None:
     """Print the folder of a task's bundle: B=$(sliceweave bundle hematoma)."""
     from sliceweave.pipelines.bundles import bundle_root
 
@@ -46,13 +50,14 @@ def bundle(task: Annotated[str, typer.Argument(help="hematoma, …")]) -> None:
 def render(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit status 1 if a file is stale.")] = False,
 ) -> None:
-    """Write every bundle's stage files from bundles/shared and bundles/TASK/task.yaml."""
+    """Write every bundle's configs, metadata and licence from bundles/shared and bundles/TASK/task.yaml."""
     from sliceweave.pipelines.bundles import rendered, stale, tasks
 
     paths = [path for task in tasks() for path in stale(task)]
     for path in paths:
         typer.echo(f"{'stale' if check else 'written'}: {path}")
         if not check:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(rendered(path), "utf-8")
     raise typer.Exit(1 if check and paths else 0)
 

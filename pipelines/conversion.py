@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sliceweave.pipelines.atomic import atomic_file, remove, write_atomically
-from sliceweave.pipelines.cases import Case, PrepareOptions, SliceStack
+from sliceweave.pipelines.cases import UNKNOWN_PIXEL_SIZE, Case, PrepareOptions, SliceStack
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.geometry import Geometry, same_grid
 from sliceweave.pipelines.prepare_tasks import PrepareTask
@@ -20,7 +20,6 @@ from sliceweave.pipelines.stack_files import Coding, write_image, write_label
 from sliceweave.pipelines.studies import file_stem
 from sliceweave.pipelines.volume_stacks import open_volume
 
-UNKNOWN_PIXEL_SIZE = "unknown_pixel_size"
 _FACTS = ("study_id", "patient", "split", "status", "reason", "columns", "rows", "slices", "spacing_mm", "orientation")
 
 
@@ -35,7 +34,7 @@ class Converter:
     @property
     def columns(self) -> tuple[str, ...]:
         """Columns of a row, in order."""
-        amount = "ml" if self.task.has_volume else "max_area_mm2"
+        amount = "ml" if self.task.kind.has_volume else "max_area_mm2"
         per_label = (f"{name}_{what}" for name in self.task.labels.values() for what in ("slices", amount))
         return (*_FACTS, "labelled", *per_label, "flags", "notes")
 
@@ -118,7 +117,7 @@ class Converter:
         for name, pixels in zip(self.task.labels.values(), () if counts is None else counts, strict=counts is not None):
             row[f"{name}_slices"] = int(np.count_nonzero(pixels))
             areas_mm2 = pixels * image.geometry.pixel_area_mm2
-            if self.task.has_volume:
+            if self.task.kind.has_volume:
                 row[f"{name}_ml"] = float(areas_mm2 @ image.geometry.slice_thicknesses_mm) / 1000
             elif UNKNOWN_PIXEL_SIZE not in image.flags:
                 row[f"{name}_max_area_mm2"] = float(areas_mm2.max())

@@ -1,4 +1,4 @@
-"""Studies as PyTorch data sets: whole for inference, slice by slice for training."""
+"""Which studies take part in what, and studies as PyTorch data sets: for inference, training and validation."""
 
 import json
 import logging
@@ -8,14 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from monai.data import CacheDataset, Dataset, load_decathlon_datalist
-from monai.transforms import Compose, Randomizable, Transform
+import torch
+from monai.data import Dataset, load_decathlon_datalist
+from monai.transforms import Randomizable, Transform
+from monai.utils import MAX_SEED, convert_to_tensor
 
+from sliceweave.pipelines.cuts import Cut, Sample
 from sliceweave.pipelines.errors import InputError, reason_of
+from sliceweave.pipelines.sampling import Draw
+from sliceweave.pipelines.splits import SPLITS
 from sliceweave.pipelines.studies import find_studies
-from sliceweave.transforms import gather_slab
+from sliceweave.pipelines.volume_cache import Case, Chain, VolumeCache
 
-Case = dict[Hashable, Any]
 logger = logging.getLogger(__name__)
 
 
@@ -69,6 +73,31 @@ def split(dataset_dir: str | None, validation_share: float, seed: int) -> dict[s
     return parts
 
 
+def chosen(dataset_dir: str | None, split: str | None = None) -> list[dict[str, str]]:
+    """The labelled cases to evaluate.
+
+    Args:
+        split: `training`, `validation` or `test` of a folder that `sliceweave prepare` made, or `all`. Left out, the
+            test patients of such a folder if it has any, and all studies of anything else.
+
+    Raises:
+        InputError: nothing to work on, an unknown split, or studies that are not split.
+    """
+    if split not in (None, "all", *SPLITS):
+        raise InputError(f"--split is one of {', '.join(SPLITS)}, all; got {split!r}")
+    cases = datalist(dataset_dir, labelled=True)
+    prepared = Path(str(dataset_dir), "datalist.json")
+    if split == "all" or (split is None and not _has_test_studies(prepared)):
+        return cases
+    if not is_prepared(prepared):
+        raise InputError(f"{dataset_dir}: --split {split} needs a folder that sliceweave prepare made; leave it out")
+    return _prepared(prepared, split or "test")
+
+
+def _has_test_studies(path: Path) -> bool:
+    return is_prepared(path) and bool(json.loads(path.read_bytes()).get("test"))
+
+
 def is_prepared(path: Path) -> bool:
     """Whether a file is the list of studies that `sliceweave prepare` writes."""
     try:
@@ -81,7 +110,8 @@ def is_prepared(path: Path) -> bool:
 def _prepared(path: Path, split_name: str) -> list[dict[str, str]]:
     """The cases of one split of a list that `sliceweave prepare` wrote."""
     try:
-        items = load_decathlon_datalist(str(path), is_segmentation=True, data_list_key=split_name)
+        has_any = bool(json.loads(path.read_bytes())[split_name])  # MONAI trips over a test list without studies
+        items = load_decathlon_datalist(str(path), True, split_name) if has_any else []
         cases = [{key: item[key] for key in ("study_id", "image", "label")} for item in items]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: expected the list that prepare wrote ({error}); prepare the folder again") from error
@@ -125,58 +155,95 @@ class StudyDataset(Dataset):
             return {"study_id": case["study_id"], "image": case["image"], "reason": reason_of(error)}
 
 
-class SlabDataset(Randomizable, Dataset):
-    """Training samples: every slice with a lesion and a drawn share of the others, cut from cached volumes.
+class SampleDataset(Dataset):
+    """Samples `{"image", "label"}`, float32 in the cut's shape, from volumes that are preprocessed once and kept.
 
-    A sample is `{"image": (C·slab, *plane), "label": (C, *plane)}`.
+    An epoch has every position with a marked pixel and a drawn share of the others. Which these are, how sample `i` is
+    cropped and how it is augmented depend on seed, epoch and `i` alone: an epoch can be repeated, on any number of
+    worker processes, persistent ones too.
 
     Args:
         data: cases with `image` and `label`.
-        transform: deterministic preprocessing of a whole volume; runs once per study.
-        augmentation: random transforms of one sample.
-        slab: slices per sample, odd.
-        axis: spatial axis along which slices are stacked.
-        empty_share: slices without label drawn per slice with one; drawn once, by `seed`.
+        transform: deterministic preprocessing of a whole volume.
+        cut: how a sample is made from a volume.
+        draw: how many empty samples, and the seed.
+        cache_dir: folder for the preprocessed volumes.
+        augmentation: random transforms of one sample, in the plane.
+
+    Raises:
+        InputError: cases that cannot be used, or none with a marked pixel: there is nothing to learn.
     """
 
     def __init__(
         self,
         data: Sequence[Case],
-        transform: Callable[..., Any],
+        transform: Chain,
+        cut: Cut,
+        draw: Draw,
+        cache_dir: str | Path,
         augmentation: Callable[..., Any] | None = None,
-        slab: int = 1,
-        axis: int = 2,
-        empty_share: float = 1.0,
-        seed: int = 0,
     ) -> None:
-        self.volumes = CacheDataset(data, transform, progress=True)
-        super().__init__(data, augmentation if augmentation is not None else Compose([]))
-        self.slab = slab
-        self.axis = axis
-        self.set_random_state(seed)
-        self.samples = self.draw(empty_share)
+        super().__init__(data, transform)
+        self.volumes = VolumeCache(data, transform, cache_dir)
+        self.cut = cut
+        self.draw = draw
+        self.augmentation = augmentation
+        self.full, self.empty = self._places()
+        self.epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # seen by workers that are already running
+        self._picked = (-1, np.empty(0, np.int64))
 
-    def draw(self, empty_share: float) -> list[tuple[int, int]]:
-        """(study, slice) of every slice with a label, then of the drawn ones without."""
-        marked = [self.marked_slices(study) for study in range(len(self.volumes))]
-        full = [(study, index) for study, marks in enumerate(marked) for index in np.flatnonzero(marks)]
-        empty = [(study, index) for study, marks in enumerate(marked) for index in np.flatnonzero(~marks)]
-        count = min(len(empty), round(empty_share * max(len(full), 1)))
-        picks = np.sort(self.R.permutation(len(empty))[:count])
-        return full + [empty[i] for i in picks]
-
-    def marked_slices(self, study: int) -> np.ndarray:
-        label = self.volumes[study]["label"]
-        return np.asarray(label.movedim(self.axis + 1, 0).flatten(1).any(1))
+    def set_epoch(self, epoch: int) -> None:
+        """Draws from now on as this epoch does."""
+        self.epoch.fill_(epoch)
 
     def __len__(self) -> int:
-        return len(self.samples)
+        return len(self.full) + self.draw.count(len(self.full), len(self.empty))
 
-    def _transform(self, index: int) -> Any:
-        study, position = self.samples[index]
-        case = self.volumes[study]
-        sample = {
-            "image": gather_slab(case["image"], int(position), self.slab, self.axis),
-            "label": gather_slab(case["label"], int(position), 1, self.axis),
-        }
-        return self.transform(sample)
+    def _transform(self, index: int) -> Sample:
+        index = range(len(self))[index]
+        study, slices = self._place(index)
+        rng = self.draw.rng(int(self.epoch), index + 1)
+        augmentation_seed = int(rng.integers(MAX_SEED))
+        sample: Any = self.cut.cut(self.volumes[study], slices, rng)
+        if isinstance(self.augmentation, Randomizable):
+            self.augmentation.set_random_state(augmentation_seed)
+        if self.augmentation is not None:
+            sample = self.augmentation(sample)
+        return self.cut.finish({key: convert_to_tensor(sample[key], dtype=torch.float32) for key in ("image", "label")})
+
+    def _place(self, index: int) -> tuple[int, range]:
+        if index < len(self.full):
+            return self.full[index]
+        epoch = int(self.epoch)
+        if self._picked[0] != epoch:
+            self._picked = epoch, self.draw.picks(len(self.full), len(self.empty), epoch)
+        return self.empty[self._picked[1][index - len(self.full)]]
+
+    def _places(self) -> tuple[list[tuple[int, range]], list[tuple[int, range]]]:
+        """(study, slices) of the positions with a marked pixel, and of those without."""
+        places: dict[bool, list[tuple[int, range]]] = {True: [], False: []}
+        for study, volume in enumerate(self.volumes):
+            for slices in self.cut.positions(len(volume.marked)):
+                places[bool(volume.marked[slices.start : slices.stop].any())].append((study, slices))
+        if not places[True]:
+            raise InputError(
+                f"none of {len(self.volumes)} training studies has a marked pixel: "
+                "expected labels that mark something; check labels/ and the task"
+            )
+        return places[True], places[False]
+
+
+class VolumeDataset(Dataset):
+    """Whole preprocessed cases for validation: each as the chain left it, but for float16's rounding of the image.
+
+    `image` and `label` are MetaTensors (C, H, W, slices) float32 with affine and metadata; what else a case has, such
+    as its `study_id`, stays. Arguments and errors as `VolumeCache`.
+    """
+
+    def __init__(self, data: Sequence[Case], transform: Chain, cache_dir: str | Path) -> None:
+        super().__init__(data, transform)
+        self.volumes = VolumeCache(data, transform, cache_dir)
+
+    def _transform(self, index: int) -> dict[Hashable, Any]:
+        volume = self.volumes[index]
+        return {**self.data[index], "image": volume.whole("image"), "label": volume.whole("label")}

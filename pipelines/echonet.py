@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sliceweave.pipelines.cases import Case, PrepareOptions, SliceStack, SourceFiles, broken
+from sliceweave.pipelines.cases import UNKNOWN_PIXEL_SIZE, Case, PrepareOptions, SliceStack, SourceFiles, broken
 from sliceweave.pipelines.chord_tracings import check_inside, outlines_xy, pixels_inside
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.geometry import Geometry
@@ -164,4 +164,4 @@ class _TracedVideo:
         return Geometry(np.diag([-pixel_mm, -pixel_mm, 1, 1]), (width, height, len(outlines))), frames, outlines
 
     def _stack(self, geometry: Geometry, blocks: Callable[[], Iterator[NDArray[np.uint8]]]) -> SliceStack:
-        return SliceStack(geometry, np.uint8, blocks, () if self.pixel_mm else ("unknown_pixel_size",))
+        return SliceStack(geometry, np.uint8, blocks, () if self.pixel_mm else (UNKNOWN_PIXEL_SIZE,))

@@ -20,21 +20,22 @@ _CLIPPED_BONE_SHARE = 0.002
 _CENTRAL_AREA_SHARE = 0.6
 
 
-def intensity_flags(voxels_hu: NDArray[np.float32], geometry: Geometry) -> tuple[str, ...]:
-    """Those of `windowed_input`, `implausible_hu`, `not_brain` that apply to the voxels (I, J, K).
+def hu_flags(voxels_hu: NDArray[np.float32], geometry: Geometry) -> tuple[str, ...]:
+    """Those of `windowed_input`, `implausible_hu` that apply to the voxels (I, J, K) of a CT.
 
     `windowed_input`: values confined to a window such as -20 to 100 HU, or to 8 bits, so bone or air has lost its HU.
     `implausible_hu`: no HU at all, as in MR, CT without rescale, fractions, or one value throughout.
-    `not_brain`: in no axial slice does bone enclose soft tissue.
     """
     values_hu = real_values_hu(voxels_hu, geometry)
-    is_implausible = _is_implausible(values_hu)
-    named = {
-        "windowed_input": not is_implausible and _is_windowed(values_hu),
-        "implausible_hu": is_implausible,
-        "not_brain": len(intracranial_space(voxels_hu, geometry).slice_numbers) == 0,
-    }
-    return tuple(name for name, applies in named.items() if applies)
+    if _is_implausible(values_hu):
+        return ("implausible_hu",)
+    return ("windowed_input",) if _is_windowed(values_hu) else ()
+
+
+def head_flags(voxels_hu: NDArray[np.float32], geometry: Geometry) -> tuple[str, ...]:
+    """`hu_flags`, and `not_brain` where in no axial slice bone encloses soft tissue."""
+    has_brain = len(intracranial_space(voxels_hu, geometry).slice_numbers) > 0
+    return hu_flags(voxels_hu, geometry) + (() if has_brain else ("not_brain",))
 
 
 def midline_r_mm(voxels_hu: NDArray[np.float32], geometry: Geometry) -> float:

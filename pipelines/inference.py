@@ -12,20 +12,22 @@ import numpy as np
 from ignite.engine import Events
 from monai.engines import SupervisedEvaluator
 from monai.utils import convert_to_numpy
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from sliceweave.pipelines.atomic import remove
 from sliceweave.pipelines.checkpoints import fingerprint
 from sliceweave.pipelines.datasets import datalist
 from sliceweave.pipelines.errors import reason_of
-from sliceweave.pipelines.findings import intensity_flags
-from sliceweave.pipelines.measuring import certainty_flags, label_results, reference_volumes_ml, title_of, turned
+from sliceweave.pipelines.lettering import Picture
+from sliceweave.pipelines.measuring import Mask, certainty_flags, label_results, reference_volumes_ml, title_of, turned
 from sliceweave.pipelines.montage import montage, write_png
 from sliceweave.pipelines.options import yes_or_no
-from sliceweave.pipelines.reading import read_scan, write_mask
+from sliceweave.pipelines.reading import Scan, read_scan, write_mask
 from sliceweave.pipelines.report import Report
-from sliceweave.pipelines.rows import StudyFacts, study_rows
+from sliceweave.pipelines.rows import StudyFacts, StudyRows, study_rows
 from sliceweave.pipelines.studies import file_stem, id_of
+from sliceweave.pipelines.study_kind import StudyKind
 
 Case = Mapping[str, str]
 
@@ -102,13 +104,12 @@ class VolumeReport:
     Args:
         report: the tables to write to.
         model: what the rows say of the model.
+        study_kind: how the task's studies are looked at and measured.
         pictures: whether a picture of each study is wanted.
-        slice_axis: patient axis (0 R, 1 A, 2 S) across which lesions are measured slice by slice and shown, however
-            the file orders its axes.
     """
 
-    def __init__(self, report: Report, model: Model, pictures: bool = True, slice_axis: int = 2) -> None:
-        self.slice_axis = slice_axis
+    def __init__(self, report: Report, model: Model, study_kind: StudyKind, pictures: bool = True) -> None:
+        self.kind = study_kind
         self.report = report
         self.model = model
         self.pictures = yes_or_no(pictures, "pictures")
@@ -150,13 +151,7 @@ class VolumeReport:
         probability = convert_to_numpy(output["probability"])
         try:
             scan = read_scan(Path(case["image"]), case["study_id"])
-            view, shown = turned(scan, mask, self.slice_axis)
-            reference_ml = reference_volumes_ml(case.get("label"), scan, self.model.labels)
-            results = label_results(shown, view, self.model.labels, reference_ml)
-            flags = (*intensity_flags(scan.voxels, scan.geometry), *certainty_flags(probability, mask, scan.geometry))
-            rows = study_rows(self.facts(case, flags), view.geometry, results)
-            title = title_of(case["study_id"], results)
-            picture = montage(view.voxels, shown, view.geometry, title) if self.pictures else None
+            rows, picture = self.findings(case, scan, mask, probability)
         except Exception as error:  # whatever is wrong with one study, the others go on
             logger.debug("study failed", exc_info=error)
             return reason_of(error)
@@ -168,6 +163,22 @@ class VolumeReport:
             write_png(picture, picture_path)
         self.report.add(rows)
         return ""
+
+    def findings(
+        self, case: Case, scan: Scan, mask: Mask, probability: NDArray[np.float32]
+    ) -> tuple[StudyRows, Picture | None]:
+        """The study's rows, and its picture if one is wanted."""
+        kind, labels = self.kind, self.model.labels
+        view, shown = turned(scan, mask, kind.slice_axis)
+        reference_ml = reference_volumes_ml(case.get("label"), scan, labels)
+        middle_r_mm = kind.middle_r_mm(view.voxels, view.geometry)
+        results = label_results(shown, view, labels, reference_ml, middle_r_mm)
+        flags = (*kind.flags(scan), *certainty_flags(probability, mask, scan.geometry))
+        rows = kind.measurable(study_rows(self.facts(case, flags), view.geometry, results), scan)
+        title = title_of(case["study_id"], results, kind.has_volume)
+        window = kind.shown_range(view.voxels)
+        picture = montage(view.voxels, shown, view.geometry, title, window) if self.pictures else None
+        return rows, picture
 
     def facts(self, case: Case, flags: tuple[str, ...] = ()) -> StudyFacts:
         return StudyFacts(

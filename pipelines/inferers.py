@@ -61,7 +61,7 @@ class SlabInferer(Inferer):
 
 
 class MixedPrecision(Inferer):
-    """Another inferer under bf16 autocast; the logits come back as float32.
+    """Another inferer under bf16 autocast; the logits, one tensor or a list of them, come back as float32.
 
     Args:
         inferer: what runs the network.
@@ -72,7 +72,7 @@ class MixedPrecision(Inferer):
         self.inferer = inferer
         self.enabled = enabled
 
-    def __call__(self, inputs: torch.Tensor, network: Network, *args: Any, **kwargs: Any) -> torch.Tensor:
+    def __call__(self, inputs: torch.Tensor, network: Network, *args: Any, **kwargs: Any) -> Any:
         with torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=self.enabled):
-            logits: torch.Tensor = self.inferer(inputs, network, *args, **kwargs)
-        return logits.float()
+            logits = self.inferer(inputs, network, *args, **kwargs)
+        return [scale.float() for scale in logits] if isinstance(logits, list) else logits.float()

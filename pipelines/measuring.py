@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sliceweave.pipelines.errors import InputError
-from sliceweave.pipelines.findings import midline_r_mm
 from sliceweave.pipelines.geometry import Geometry, same_grid
 from sliceweave.pipelines.reading import Scan, read_scan
 from sliceweave.pipelines.rows import LabelResult
@@ -31,24 +30,31 @@ def turned(scan: Scan, mask: Mask, ras_axis: int) -> tuple[Scan, Mask]:
 
 
 def label_results(
-    mask: Mask, scan: Scan, labels: Mapping[int, str], reference_ml: Mapping[int, float]
+    mask: Mask,
+    scan: Scan,
+    labels: Mapping[int, str],
+    reference_ml: Mapping[int, float],
+    middle_r_mm: float | None = None,
 ) -> list[LabelResult]:
-    """What is measured of each label of the mask (I, J, K) on its scan; an empty one measures 0.0 ml."""
-    middle_mm = midline_r_mm(scan.voxels, scan.geometry)
+    """What is measured of each label of the mask (I, J, K) on its scan; an empty one measures 0.0 ml.
+
+    Args:
+        middle_r_mm: R coordinate of the body part's middle; None where it has no two sides.
+    """
     return [
         LabelResult(
             name,
-            without_side_if_unknown(measure(mask == value, scan.geometry, middle_mm), scan),
+            without_side_if_unknown(measure(mask == value, scan.geometry, middle_r_mm), scan, middle_r_mm),
             reference_volume_ml=reference_ml.get(value),
         )
         for value, name in labels.items()
     ]
 
 
-def without_side_if_unknown(measurement: Measurement, scan: Scan) -> Measurement:
-    """The measurement, less its side where the header (both codes 0) does not say how the patient lies."""
+def without_side_if_unknown(measurement: Measurement, scan: Scan, middle_r_mm: float | None) -> Measurement:
+    """The measurement, less its side where there is no middle, or no header code that says how the patient lies."""
     codes = (int(scan.header["qform_code"]), int(scan.header["sform_code"]))
-    return measurement if any(codes) else replace(measurement, side="")
+    return measurement if any(codes) and middle_r_mm is not None else replace(measurement, side="")
 
 
 def reference_volumes_ml(label: str | None, scan: Scan, labels: Mapping[int, str]) -> dict[int, float]:
@@ -76,12 +82,21 @@ def reference_volumes_ml(label: str | None, scan: Scan, labels: Mapping[int, str
 
 
 def certainty_flags(probability: NDArray[np.float32], mask: NDArray[np.uint8], geometry: Geometry) -> tuple[str, ...]:
-    """`high_uncertainty`: more than 1 ml is neither clearly lesion nor clearly not, and over half the lesion."""
-    unsure = np.count_nonzero((probability > UNSURE[0]) & (probability < UNSURE[1]))
+    """`high_uncertainty`: more than 1 ml is neither clearly lesion nor clearly not, and over half the lesion.
+
+    Args:
+        probability: (C, I, J, K); of several channels the first is the background.
+    """
+    lesion = probability[0] if len(probability) == 1 else 1 - probability[0]
+    unsure = np.count_nonzero((lesion > UNSURE[0]) & (lesion < UNSURE[1]))
     is_high = unsure * geometry.voxel_ml > 1.0 and unsure > 0.5 * np.count_nonzero(mask)
     return ("high_uncertainty",) if is_high else ()
 
 
-def title_of(study_id: str, results: Sequence[LabelResult]) -> str:
-    """The headline of a picture: the study and its volumes."""
-    return f"{study_id}: " + ", ".join(f"{r.label} {r.measurement.volume_ml:.1f} ml" for r in results)
+def title_of(study_id: str, results: Sequence[LabelResult], has_volume: bool = True) -> str:
+    """The headline of a picture: the study and its volumes, or the largest areas of a video."""
+
+    def amount(measurement: Measurement) -> str:
+        return f"{measurement.volume_ml:.1f} ml" if has_volume else f"{measurement.max_area_mm2 / 100:.1f} cm² at most"
+
+    return f"{study_id}: " + ", ".join(f"{r.label} {amount(r.measurement)}" for r in results)

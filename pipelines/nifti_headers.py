@@ -87,15 +87,23 @@ def scanner_header(affine_ras: NDArray[np.float64], shape: tuple[int, int, int])
 
 
 def grid_header_of(source: nib.Nifti1Header, shape: tuple[int, int, int]) -> nib.Nifti1Header:
-    """A header for a mask on the same grid, with qform, sform and their codes to the bit, and no text."""
+    """A header for a mask on the same grid, with qform, sform and their codes to the bit, and no text.
+
+    Lengths are in mm, or in an unknown unit as in the source.
+    """
     header = type(source)()
     header.set_data_dtype(np.uint8)
     header.set_data_shape(shape)
-    header.set_xyzt_units("mm")
+    header.set_xyzt_units("mm" if has_unit(source) else "unknown")
     for field in _GRID_FIELDS:
         header[field] = source[field]
     header["pixdim"][:4] = source["pixdim"][:4]
     return header
+
+
+def has_unit(header: nib.Nifti1Header) -> bool:
+    """Whether the header says in which unit its lengths are."""
+    return bool(int(header["xyzt_units"]) & 7)
 
 
 def check_pixdim(header: nib.Nifti1Header) -> None:

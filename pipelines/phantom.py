@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from sliceweave.pipelines.atomic import remove, remove_partials, write_atomically
 from sliceweave.pipelines.errors import InputError
-from sliceweave.pipelines.phantom_grid import PhantomOptions, ScanGrid, scan_grid
+from sliceweave.pipelines.phantom_grid import PhantomOptions, ScanGrid
 from sliceweave.pipelines.phantom_tasks import phantom_task
 
 _FOLDERS = ("images", "labels")
@@ -38,13 +38,13 @@ def write_phantoms(
     Raises:
         InputError: the task has no phantoms, or the directory cannot be written.
     """
-    phantom_task(task)
+    grid = partial(phantom_task(task).grid, seed, options=options)
     _prepare(directory)
     truth = _read_truth(directory / "truth.csv")
     missing = [
         i
         for i in range(studies)
-        if not (study_id(seed, i) in truth and _is_written(directory, study_id(seed, i), options))
+        if not (study_id(seed, i) in truth and _is_written(directory, study_id(seed, i), grid(i), options.uneven))
     ]
     work = partial(_write_case, task=task, directory=directory, seed=seed, options=options)
     with tqdm(total=studies, initial=studies - len(missing), desc="phantoms", unit="study") as progress:
@@ -109,11 +109,11 @@ def _prepare(directory: Path) -> None:
         raise InputError(f"{directory}: cannot make this folder ({error.strerror}); name another one") from error
 
 
-def _is_written(directory: Path, name: str, options: PhantomOptions) -> bool:
-    grid, stems = scan_grid(options), [directory / folder / name for folder in _FOLDERS]
+def _is_written(directory: Path, name: str, grid: ScanGrid, uneven: bool) -> bool:
+    stems = [directory / folder / name for folder in _FOLDERS]
     return all(
         _holds_grid(stem.with_name(f"{name}.nii.gz"), grid)
-        and stem.with_name(f"{name}.geometry.json").is_file() == options.uneven
+        and stem.with_name(f"{name}.geometry.json").is_file() == uneven
         for stem in stems
     )
 

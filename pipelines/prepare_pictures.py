@@ -14,8 +14,6 @@ from sliceweave.pipelines.reading import read_scan
 from sliceweave.pipelines.rows import Row
 from sliceweave.pipelines.studies import file_stem
 
-_OWN_RANGE = (1, 99)
-
 
 def draw_pictures(task: PrepareTask, dest: Path, rows: Iterable[Row]) -> None:
     """Writes `pictures/<id>.png` for each usable study whose picture is missing or older than its image.
@@ -39,7 +37,5 @@ def _draw(task: PrepareTask, image: Path, picture: Path, title: str) -> None:
     scan = read_scan(image)
     label = image.parent.with_name("labels") / image.name
     mask = read_scan(label).voxels.astype(np.uint8) if label.is_file() else np.zeros(scan.geometry.shape, np.uint8)
-    view, seen = turned(scan, mask, task.ras_axis)
-    lowest, highest = task.window_hu or np.percentile(view.voxels, _OWN_RANGE)
-    window = (float(lowest), max(float(highest), float(lowest) + 1))
-    write_png(montage(view.voxels, seen, view.geometry, title, window), picture)
+    view, seen = turned(scan, mask, task.kind.slice_axis)
+    write_png(montage(view.voxels, seen, view.geometry, title, task.kind.shown_range(view.voxels)), picture)

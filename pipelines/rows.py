@@ -5,7 +5,7 @@ mask gives 0.0 ml, no lesions, no slices, and otherwise empty fields; it has no 
 ``slices.csv``, which lists every slice of a measured scan, its areas are 0.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sliceweave.pipelines.cells import Cell, format_number
@@ -15,6 +15,13 @@ from sliceweave.pipelines.tada import Tada
 from sliceweave.pipelines.volumetry import Lesion, Measurement
 
 Row = dict[str, Cell]
+
+_NEEDS_DEPTH = frozenset(
+    {column for column in VOLUME_COLUMNS if column.endswith("_ml") or column.startswith("centroid_")}
+    | {"c_mm", "coverage", "lesions", "thickness_mm"}
+)
+_FLAGS_OF_LESIONS = ("touches_border", "tiny_lesion")  # of three dimensions
+_LENGTHS = _NEEDS_DEPTH | {"a_mm", "b_mm", "max_area_mm2", "area_mm2", "spacing_mm"}
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,27 @@ def study_rows(facts: StudyFacts, geometry: Geometry, results: Sequence[LabelRes
         [row for result in results for row in lesion_rows(facts.study_id, result)],
         [row for result in results for row in slice_rows(facts.study_id, geometry, result)],
     )
+
+
+def without_volumes(rows: StudyRows) -> StudyRows:
+    """The rows of a video: its third axis is time, so areas stand and nothing that needs three lengths does."""
+    return _without(rows, _NEEDS_DEPTH)
+
+
+def without_lengths(rows: StudyRows) -> StudyRows:
+    """The rows of a video whose pixel size is not known: nothing that was measured in mm stands."""
+    return _without(rows, _LENGTHS)
+
+
+def _without(rows: StudyRows, columns: Collection[str]) -> StudyRows:
+    volumes, slices = ([_blank(row, columns) for row in table] for table in (rows.volumes, rows.slices))
+    for row in volumes:
+        row["flags"] = ";".join(flag for flag in str(row["flags"]).split(";") if flag not in _FLAGS_OF_LESIONS)
+    return StudyRows(rows.study_id, volumes, (), slices)
+
+
+def _blank(row: Row, columns: Collection[str]) -> Row:
+    return {column: None if column in columns else value for column, value in row.items()}
 
 
 def failed_rows(facts: StudyFacts, reason: str) -> StudyRows:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sliceweave.pipelines.cases import Case, PrepareOptions, SliceStack
+from sliceweave.pipelines.cases import UNKNOWN_PIXEL_SIZE, Case, PrepareOptions, SliceStack
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.geometry import Geometry
 from sliceweave.pipelines.pictures import Picture, size_of
@@ -132,7 +132,7 @@ def _fitted(heights_mm: NDArray[np.float64]) -> tuple[float, float]:
 
 def echo_grid(pixel_mm: float | None) -> GridOf:
     """Grids (columns, rows, frames) of ultrasound; the third step stands for one frame, not for millimetres."""
-    flags = ("unknown_pixel_size",) if pixel_mm is None else ()
+    flags = (UNKNOWN_PIXEL_SIZE,) if pixel_mm is None else ()
 
     def grid(size: Size, numbers: Sequence[int]) -> Grid:
         step_mm = pixel_mm or 1.0

@@ -8,7 +8,7 @@ import numpy as np
 from isal import igzip
 from numpy.typing import NDArray
 
-from sliceweave.pipelines.cases import SliceStack
+from sliceweave.pipelines.cases import UNKNOWN_PIXEL_SIZE, SliceStack
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.nifti_headers import scanner_header
 
@@ -123,6 +123,8 @@ def _header_bytes(stack: SliceStack, dtype: np.dtype[Any]) -> bytes:
     header = scanner_header(geometry.affine_ras, geometry.shape) if stack.header is None else stack.header.copy()
     header.set_data_dtype(dtype)
     header.set_data_shape(geometry.shape)
+    if UNKNOWN_PIXEL_SIZE in stack.flags:
+        header.set_xyzt_units("unknown")
     little = header.as_byteswapped("<")
     little["vox_offset"] = little.single_vox_offset
     little["magic"] = little.single_magic

@@ -32,6 +32,7 @@ from sliceweave.pipelines.reading import read_scan
 from sliceweave.pipelines.report import Report
 from sliceweave.pipelines.rows import VOLUME_COLUMNS
 from sliceweave.pipelines.studies import file_stem, id_of
+from sliceweave.pipelines.study_kind import study_kind
 from sliceweave.pipelines.tables import read_table
 from sliceweave.pipelines.volumetry import measure, volume_ml
 
@@ -233,7 +234,7 @@ def test_odd_geometries_are_measured_and_flagged(
 
 def test_what_an_earlier_run_left_of_a_study_that_now_fails_is_removed(good: Path, tmp_path: Path) -> None:
     engine = SimpleNamespace(state=SimpleNamespace(batch={"study_id": ["s"]}, output={"reason": "gone bad"}))
-    handler = VolumeReport(Report(tmp_path), Model("hematoma", "1", {1: "hematoma"}))
+    handler = VolumeReport(Report(tmp_path), Model("hematoma", "1", {1: "hematoma"}), study_kind("hematoma"))
     for name in ("s_mask.nii.gz", "s.png"):
         (tmp_path / name).write_bytes(b"old")
     handler.cases, handler.bar, handler.began = {"s": {"study_id": "s", "image": str(good)}}, tqdm(disable=True), 0.0

@@ -1,0 +1,86 @@
+"""What a report has to know of a task's studies besides the network: which way they are looked at and measured."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sliceweave.pipelines.bundles import everywhere
+from sliceweave.pipelines.cases import UNKNOWN_PIXEL_SIZE
+from sliceweave.pipelines.errors import InputError
+from sliceweave.pipelines.findings import head_flags, hu_flags, midline_r_mm
+from sliceweave.pipelines.geometry import Geometry
+from sliceweave.pipelines.nifti_headers import has_unit
+from sliceweave.pipelines.reading import Scan
+from sliceweave.pipelines.rows import StudyRows, without_lengths, without_volumes
+
+_OWN_RANGE = (1, 99)
+
+
+def _no_flags(_voxels: NDArray[np.float32], _geometry: Geometry) -> tuple[str, ...]:
+    return ()
+
+
+_CHECKS = {"head_ct": head_flags, "ct": hu_flags, "none": _no_flags}
+_RAS_AXES = {"L": 0, "R": 0, "P": 1, "A": 1, "I": 2, "S": 2}
+
+
+@dataclass(frozen=True)
+class StudyKind:
+    """The studies of one task.
+
+    Attributes:
+        axcodes: of the volume the network sees, slices last.
+        window: lowest and highest value that pictures show, HU for CT; None takes each study's own 1st and 99th
+            percentile.
+        checks: which flags the voxels can earn: `head_ct`, `ct` or `none`.
+        has_volume: whether the third axis is a length; in a video it is time, and areas are what counts.
+
+    Raises:
+        InputError: there are no such checks.
+    """
+
+    axcodes: str
+    window: Sequence[float] | None = None
+    checks: str = "none"
+    has_volume: bool = True
+
+    def __post_init__(self) -> None:
+        if self.checks not in _CHECKS:
+            raise InputError(f"study_kind: checks are {', '.join(_CHECKS)}, got {self.checks!r}")
+
+    @property
+    def slice_axis(self) -> int:
+        """Patient axis (0 R, 1 A, 2 S) across which lesions are measured slice by slice and shown."""
+        return _RAS_AXES[self.axcodes[-1]]
+
+    def flags(self, scan: Scan) -> tuple[str, ...]:
+        """What speaks against a study: its voxels, or that a video's header does not say how long a pixel is."""
+        found = _CHECKS[self.checks](scan.voxels, scan.geometry)
+        return found if self._has_lengths(scan) else (*found, UNKNOWN_PIXEL_SIZE)
+
+    def measurable(self, rows: StudyRows, scan: Scan) -> StudyRows:
+        """The rows without what cannot be known of such a study; of a video the areas are left."""
+        if self.has_volume:
+            return rows
+        return without_volumes(rows) if self._has_lengths(scan) else without_lengths(rows)
+
+    def _has_lengths(self, scan: Scan) -> bool:
+        return self.has_volume or has_unit(scan.header)
+
+    def middle_r_mm(self, voxels: NDArray[np.float32], geometry: Geometry) -> float | None:
+        """R coordinate of the middle of the body part; None where it has no two sides."""
+        return midline_r_mm(voxels, geometry) if self.checks == "head_ct" else None
+
+    def shown_range(self, voxels: NDArray[np.float32]) -> tuple[float, float]:
+        """Values shown as black and as white."""
+        lowest, highest = self.window or np.percentile(voxels, _OWN_RANGE)
+        return float(lowest), max(float(highest), float(lowest) + 1)
+
+
+def study_kind(task: str) -> StudyKind:
+    """The task's studies as its bundle describes them. Raises InputError where there is no such task."""
+    settings = everywhere(task)
+    described = {name: value for name, value in settings["study_kind"].items() if name != "_target_"}
+    return StudyKind(**{**described, "axcodes": settings["axcodes"]})

@@ -1,0 +1,50 @@
+import shutil
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+from bundle_runs import narrow, quick, run
+from miniature_cohorts import write_cohort
+
+from sliceweave.pipelines.bundles import bundle_root
+
+FolderOf = Callable[[str], Path]
+
+
+@pytest.fixture(scope="session")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> FolderOf:
+    """Folder of a task's labelled studies."""
+    return cache(lambda task: write_cohort(task, tmp_path_factory.mktemp(f"{task}-cohort")))
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, cohort: FolderOf) -> FolderOf:
+    """Output folder of a training of a task's narrow network that has learned its cohort."""
+
+    @cache
+    def train(task: str) -> Path:
+        folder = tmp_path_factory.mktemp(f"{task}-trained")
+        places = {"dataset_dir": str(cohort(task)), "output_dir": str(folder)}
+        run(task, ["train"], {**places, **quick(task), "epochs": 12})
+        return folder
+
+    return train
+
+
+@pytest.fixture(scope="session")
+def own_bundle(tmp_path_factory: pytest.TempPathFactory, trained: FolderOf) -> FolderOf:
+    """Folder of a copy of a bundle that holds the narrow network and its weights."""
+
+    @cache
+    def copy(task: str) -> Path:
+        root = tmp_path_factory.mktemp("bundles") / task
+        shutil.copytree(bundle_root(task), root)
+        for stage in ("train", "inference"):
+            path = root / f"configs/{stage}.yaml"
+            path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text("utf-8")), **narrow(task)}), "utf-8")
+        shutil.copy(trained(task) / "model.pt", root / "models/model.pt")
+        return root
+
+    return copy
