@@ -38,13 +38,16 @@ def write_phantoms(
     Raises:
         InputError: the task has no phantoms, or the directory cannot be written.
     """
-    grid = partial(phantom_task(task).grid, seed, options=options)
+    grid = phantom_task(task).grid
     _prepare(directory)
     truth = _read_truth(directory / "truth.csv")
     missing = [
         i
         for i in range(studies)
-        if not (study_id(seed, i) in truth and _is_written(directory, study_id(seed, i), grid(i), options.uneven))
+        if not (
+            study_id(seed, i) in truth
+            and _is_written(directory, study_id(seed, i), grid(seed, i, options), options.uneven)
+        )
     ]
     work = partial(_write_case, task=task, directory=directory, seed=seed, options=options)
     with tqdm(total=studies, initial=studies - len(missing), desc="phantoms", unit="study") as progress:

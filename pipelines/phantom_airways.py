@@ -15,7 +15,7 @@ _HILA_MM = {1: np.array([36.0, -20.0, 8.0]), -1: np.array([-38.0, -22.0, 10.0])}
 
 
 def grow_lung_vessels(rng: np.random.Generator, traits: dict[str, float], lung: Field) -> Fields:
-    """What branches in the lungs: `vessel_…` (see `axis_fields`), and `trunk` (wide vessels) and `airway`, distances."""
+    """What branches in the lungs: `vessel_…` (see `axis_fields`), and distances `trunk` (wide vessels), `airway`."""
     vessels, bronchi = [_nodules(rng, lung)], []
     x, _, _ = TORSO.axes_mm()
     for side, hilum in _HILA_MM.items():

@@ -31,7 +31,8 @@ def plain_volumes_ml(turn: int) -> tuple[float, float]:
 
 
 def aerated(fields: Fields) -> Field:
-    return (fields["lung"] > 8) & (fields["vessel_far"] > 6) & (fields["airway"] < -5) & (fields["infection"] < -9)
+    free = (fields["vessel_far"] > 6) & (fields["trunk"] < -5) & (fields["airway"] < -5)
+    return (fields["lung"] > 8) & free & (fields["infection"] < -9)
 
 
 def test_a_chest_is_the_same_every_time() -> None:
@@ -45,8 +46,9 @@ def test_a_healthy_chest_has_no_infection() -> None:
     healthy = chest(1, healthy=True)
     assert healthy.kinds == ()
     assert volumes_ml(healthy, SMALL, "infection") == (0.0, 0.0)
-    lung_hu = looks(healthy)[aerated(healthy.fields)]
-    assert np.mean(lung_hu > -600) < 0.02
+    # The lowest part of a lung may be collapsed in a patient who lies on the back.
+    lung_hu = looks(healthy)[aerated(healthy.fields) & (healthy.fields["front"] > -55)]
+    assert np.mean(lung_hu > -600) < 0.002
 
 
 @pytest.mark.slow
