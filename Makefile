@@ -29,8 +29,8 @@ demo: .venv/installed  ## volumes of three generated studies, beside the truth
 		--dataset_dir $(DEMO)/studies --output_dir $(DEMO)/results
 	$(BIN)/python benchmarks/phantom_scores.py $(DEMO)/studies $(DEMO)/results
 
-test: .venv/installed-dev  ## the whole test suite
-	$(BIN)/python -m pytest
+test: .venv/installed-dev  ## the whole test suite, one process for each core
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 test-numpy1: constraints-numpy1.txt  ## the quick tests with numpy 1.26
 	test -x .venv-numpy1/bin/python || $(PYTHON) -m venv .venv-numpy1
@@ -59,10 +59,10 @@ weights: .venv/installed  ## trains a task's shipped weights from nothing but ge
 	cp weights/$(TASK)/training/model.pt $(BUNDLE)/models/model.pt
 
 scores: .venv/installed  ## a task's shipped weights on unseen generated studies
-	$(BIN)/sliceweave phantom $(TASK) weights/$(TASK)/unseen --studies 12 --seed 2000
+	$(BIN)/sliceweave phantom $(TASK) weights/$(TASK)/unseen --studies 10 --seed 2000
 	$(RUN) --bundle_root $(BUNDLE) --config_file "['$(BUNDLE)/configs/train.yaml','$(BUNDLE)/configs/evaluate.yaml']" \
 		--dataset_dir weights/$(TASK)/unseen --output_dir weights/$(TASK)/scores
-	$(BIN)/python benchmarks/shipped_weights.py $(TASK) weights/$(TASK)/scores
+	$(BIN)/python benchmarks/shipped_weights.py weights/$(TASK)/unseen weights/$(TASK)/scores
 
 learning: .venv/installed  ## what each network learns from the same small budget; ten minutes on two cores
 	$(BIN)/sliceweave phantom hematoma weights/learning --studies 32 --seed 3000

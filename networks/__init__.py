@@ -4,7 +4,6 @@ from sliceweave.networks.eas_unet import EASUNet
 from sliceweave.networks.fcn8s import FCN8s
 from sliceweave.networks.inception_res_unet import InceptionResUNet
 from sliceweave.networks.lg_net import LGNet
-from sliceweave.networks.losses import BothClassesDiceFocalLoss
 from sliceweave.networks.ra_unet import RAUNet
 from sliceweave.networks.res_unet import ResUNet
 from sliceweave.networks.segnet import SegNet
@@ -13,7 +12,6 @@ from sliceweave.networks.u2net import U2Net, u2net_lite
 from sliceweave.networks.unet import UNet
 
 __all__ = [
-    "BothClassesDiceFocalLoss",
     "EASUNet",
     "FCN8s",
     "InceptionResUNet",

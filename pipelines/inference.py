@@ -176,9 +176,10 @@ class VolumeReport:
         flags = (*kind.flags(scan), *certainty_flags(probability, mask, scan.geometry))
         rows = kind.measurable(study_rows(self.facts(case, flags), view.geometry, results), scan)
         title = title_of(case["study_id"], results, kind.has_volume)
+        if not self.pictures:
+            return rows, None
         window = kind.shown_range(view.voxels)
-        picture = montage(view.voxels, shown, view.geometry, title, window) if self.pictures else None
-        return rows, picture
+        return rows, montage(view.voxels, shown, view.geometry, title, window, not kind.has_volume)
 
     def facts(self, case: Case, flags: tuple[str, ...] = ()) -> StudyFacts:
         return StudyFacts(

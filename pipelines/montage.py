@@ -42,6 +42,7 @@ def montage(
     geometry: Geometry,
     title: str,
     window_hu: tuple[float, float] = HEAD_WINDOW_HU,
+    is_video: bool = False,
 ) -> Picture:
     """Picture (H, W, 3) of the slices that hold lesion, each with its contour, area and position.
 
@@ -54,13 +55,14 @@ def montage(
         geometry: grid of the scan.
         title: text above the slices, in any script.
         window_hu: what is shown as black and as white; the image's own units where it is no CT.
+        is_video: whether the third axis is time: frames lie nowhere in the body.
     """
-    screen = Screen(geometry)
+    screen = Screen(geometry, is_video)
     areas_mm2 = slice_areas_mm2(mask > 0, geometry)
     indices = shown_slices(areas_mm2)
     labels = np.ascontiguousarray(screen.turn(mask)[..., indices].transpose(2, 0, 1)).astype(np.uint8, copy=False)
     tiles = _tiles(screen, windowed(image_hu[..., indices], window_hu), labels)
-    captions = [(_caption(index, areas_mm2[index]), screen.position(index)) for index in indices]
+    captions = [(_caption(screen.name(index), areas_mm2[index]), screen.position(index)) for index in indices]
     present = [int(label) for label in np.unique(labels) if label]
     return _sheet(_header(title, present, _sheet_width_px(len(tiles))), tiles, captions)
 
@@ -105,12 +107,12 @@ def _mark_sides(tile: Picture, letters: tuple[str, str]) -> None:
         write(tile, letter, (left_px, _CAPTION_PX + 2), _CAPTION_PX, _GREY)
 
 
-def _caption(index: int, area_mm2: float) -> str:
+def _caption(name: str, area_mm2: float) -> str:
     if not area_mm2:
-        return f"slice {index}"
+        return name
     if area_mm2 < 100:
-        return f"slice {index} · {area_mm2:.1f} mm²"
-    return f"slice {index} · {area_mm2 / 100:.2f} cm²"
+        return f"{name} · {area_mm2:.1f} mm²"
+    return f"{name} · {area_mm2 / 100:.2f} cm²"
 
 
 def _columns(tiles: int) -> int:

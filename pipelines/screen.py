@@ -22,9 +22,11 @@ class Screen:
 
     Axial slices show the patient's right on the viewer's left and anterior up, coronal ones right on the left and
     superior up, sagittal ones anterior on the left and superior up. An oblique scan is shown in the nearest of these.
+    The frames of a video lie nowhere in the body: they have no sides and no position.
     """
 
     geometry: Geometry
+    is_video: bool = False
 
     def turn(self, volume: NDArray[Any]) -> NDArray[Any]:
         """View (rows down, columns to the right, slices in array order) of a volume (I, J, K)."""
@@ -40,11 +42,19 @@ class Screen:
     @property
     def side_letters(self) -> tuple[str, str]:
         """Letters of the body sides at the viewer's left and right, ("R", "L") for axial slices."""
+        if self.is_video:
+            return "", ""
         right = _SCREEN_AXES[self._stack_letter()][0]
         return _OPPOSITE[right], right
 
+    def name(self, slice_index: int) -> str:
+        """What a slice is called."""
+        return f"frame {slice_index}" if self.is_video else f"slice {slice_index}"
+
     def position(self, slice_index: int) -> str:
         """Where the middle of a slice lies along the stack, such as ``S 34.5 mm``."""
+        if self.is_video:
+            return ""
         middle = [[(size - 1) / 2 for size in self.geometry.shape[:2]] + [slice_index]]
         letter = self._stack_letter()
         along_ras_mm = float(self.geometry.to_ras_mm(np.asarray(middle, float))[0, _RAS_AXES[letter]])

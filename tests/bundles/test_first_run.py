@@ -1,7 +1,6 @@
 """The commands that each bundle's page prints under "A first run", as a new user types them."""
 
 import os
-import re
 import subprocess
 import sys
 import textwrap
@@ -17,9 +16,8 @@ from sliceweave.pipelines.bundles import bundle_root, labels_of, tasks
 def first_run(task: str) -> str:
     """The page's commands, as one script."""
     page = (bundle_root(task) / "docs/README.md").read_text("utf-8")
-    found = re.search(r"^## A first run\n.*?\n\n((?:    .*\n)+)", page, re.MULTILINE | re.DOTALL)
-    assert found
-    return textwrap.dedent(found[1])
+    section = page.partition("## A first run\n")[2].partition("\n## ")[0]
+    return textwrap.dedent("\n".join(line for line in section.splitlines() if line.startswith("    ")))
 
 
 @pytest.mark.slow

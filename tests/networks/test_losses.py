@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from sliceweave.networks import BothClassesDiceFocalLoss
+from sliceweave.networks.losses import BothClassesDiceFocalLoss
 
 
 def by_hand(logits: np.ndarray, truth: np.ndarray) -> float:

@@ -93,7 +93,7 @@ def test_a_changed_value_makes_the_files_that_hold_it_stale_and_one_render_mends
 
     assert CliRunner().invoke(cli.app, ["render"]).exit_code == 0
     assert stale_files(sources) == set()
-    assert all(new in (sources / name).read_text("utf-8") or name.endswith(".json") for name in files)
+    assert all(new.strip() in (sources / name).read_text("utf-8") or name.endswith(".json") for name in files)
 
 
 def test_a_check_of_current_files_succeeds_and_says_nothing(sources: Path) -> None:

@@ -10,6 +10,8 @@ from sliceweave.networks import SelfAttentionUNet
 from sliceweave.pipelines.checkpoints import (
     BestWeights,
     TrainingState,
+    declare,
+    declared_settings,
     fingerprint,
     load_weights,
     on_device,
@@ -53,6 +55,49 @@ def test_weights_of_another_shape_are_one_clear_line(tmp_path: Path) -> None:
 def test_damaged_weights_are_one_clear_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bad.pt").write_bytes(content)
     assert "not the weights of this SelfAttentionUNet" in complaint(tmp_path / "bad.pt")
+
+
+SETTINGS = {"spatial_dims": 2, "slab": 3, "widths": [4, 8], "plane_size": [32, 32]}
+
+
+@pytest.fixture
+def declared(tmp_path: Path) -> str:
+    """Weights of a 2.5D network that say so."""
+    save_atomically(declare(SelfAttentionUNet(2, 3, 1, WIDTHS).state_dict(), SETTINGS), tmp_path / "declared.pt")
+    return str(tmp_path / "declared.pt")
+
+
+def test_weights_say_what_they_were_made_for_and_are_plain_tensors_still(declared: str) -> None:
+    state = torch.load(declared, weights_only=True)
+    assert declared_settings(state) == SETTINGS
+    assert all(torch.is_tensor(value) for value in state.values())
+    assert declared_settings(SelfAttentionUNet(2, 3, 1, WIDTHS).state_dict()) == {}
+    SelfAttentionUNet(2, 3, 1, WIDTHS).load_state_dict(state, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("ours", "mode"), [({"slab": 1}, "2d"), ({"spatial_dims": 3, "slab": 1}, "3d"), ({"spatial_dims": 3}, "3d")]
+)
+def test_weights_of_another_mode_are_refused_by_name(declared: str, ours: dict[str, int], mode: str) -> None:
+    with pytest.raises(InputError, match=f"weights for mode 2.5d, but this run is {mode}: merge 2.5d.yaml"):
+        load_weights(SelfAttentionUNet(2, 3, 1, WIDTHS), declared, settings=SETTINGS | ours)
+
+
+def test_weights_of_other_widths_say_what_to_pass(declared: str) -> None:
+    with pytest.raises(InputError, match=r'they were made with --widths "\[4, 8\]": '):
+        load_weights(SelfAttentionUNet(2, 3, 1, (4, 16)), declared, settings=SETTINGS | {"widths": [4, 16]})
+
+
+def test_another_plane_is_allowed_and_said(declared: str, caplog: pytest.LogCaptureFixture) -> None:
+    load_weights(SelfAttentionUNet(2, 3, 1, WIDTHS), declared, settings=SETTINGS | {"plane_size": [64, 64]})
+    assert 'was trained with --plane_size "[32, 32]"; this run goes on with other values' in caplog.text
+
+
+def test_weights_that_say_nothing_are_judged_by_their_shapes(tmp_path: Path) -> None:
+    save_atomically(SelfAttentionUNet(2, 3, 1, WIDTHS).state_dict(), tmp_path / "silent.pt")
+    load_weights(
+        SelfAttentionUNet(2, 3, 1, WIDTHS), str(tmp_path / "silent.pt"), settings={"spatial_dims": 2, "slab": 1}
+    )
 
 
 def test_pickled_code_is_not_run(tmp_path: Path) -> None:

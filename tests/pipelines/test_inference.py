@@ -426,7 +426,9 @@ def test_a_reference_that_does_not_fit_leaves_the_cell_empty(good: Path, tmp_pat
     assert reference_volumes_ml(str(tmp_path / "seven.nii.gz"), scan, {1: "a", 2: "b"}) == {}
 
 
-def test_no_side_is_claimed_where_the_header_does_not_say_how_the_patient_lies(good: Path, tmp_path: Path) -> None:
+def test_no_side_is_claimed_without_a_middle_or_where_the_header_does_not_say_how_the_patient_lies(
+    good: Path, tmp_path: Path
+) -> None:
     voxels = np.asarray(nib.load(good).dataobj)
     image = nib.Nifti1Image(voxels, None)
     image.header.set_zooms((2.4, 2.4, 20.0))
@@ -434,8 +436,9 @@ def test_no_side_is_claimed_where_the_header_does_not_say_how_the_patient_lies(g
     scan, known = read_scan(tmp_path / "nowhere.nii.gz"), read_scan(good)
     mask = np.zeros(voxels.shape, bool)
     mask[60:70, 40:50, 3:5] = True
-    assert without_side_if_unknown(measure(mask, known.geometry), known).side != ""
-    assert without_side_if_unknown(measure(mask, scan.geometry), scan).side == ""
+    assert without_side_if_unknown(measure(mask, known.geometry), known, 0.0).side != ""
+    assert without_side_if_unknown(measure(mask, known.geometry), known, None).side == ""
+    assert without_side_if_unknown(measure(mask, scan.geometry), scan, 0.0).side == ""
 
 
 def test_high_uncertainty_is_a_lot_of_lesion_that_might_be_none() -> None:

@@ -10,6 +10,7 @@ from PIL import Image
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.geometry import Geometry
 from sliceweave.pipelines.montage import montage, shown_slices, write_png
+from sliceweave.pipelines.screen import Screen
 from sliceweave.pipelines.tiles import label_colour
 
 PIXEL_MM = (0.9, 1.1)
@@ -139,3 +140,15 @@ def test_a_picture_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> No
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"cannot write .*pt1.png: Not a directory"):
         write_png(np.zeros((2, 3, 3), np.uint8), tmp_path / "file" / "pt1.png")
+
+
+def test_frames_of_a_video_have_no_sides_and_no_position() -> None:
+    geometry = Geometry(np.diag([-0.7, -0.7, 1, 1]), (40, 30, 5))
+    frames, slices = Screen(geometry, is_video=True), Screen(geometry)
+    assert (frames.name(3), frames.position(3), frames.side_letters) == ("frame 3", "", ("", ""))
+    assert (slices.name(3), slices.side_letters) == ("slice 3", ("R", "L"))
+    image, mask = np.zeros((40, 30, 5), np.float32), np.zeros((40, 30, 5), np.uint8)
+    mask[10:20, 10:20, 2] = 1
+    video, volume = (montage(image, mask, geometry, "a", is_video=flag) for flag in (True, False))
+    assert video.shape == volume.shape
+    assert not np.array_equal(video, volume)
