@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from monai.bundle import ConfigWorkflow
 from sliceweave.pipelines.bundles import bundle_root, tasks
 
 Overrides = dict[str, Any]
+FolderOf = Callable[[str], Path]
 
 every_bundle = pytest.mark.parametrize("task", tasks())
 
@@ -61,9 +63,10 @@ def run(task: str, stages: list[str], overrides: Overrides, root: Path | None = 
     return flow
 
 
-def command(task: str, stages: list[str], overrides: Overrides, *launcher: str) -> list[str]:
-    """`python -m monai.bundle run` as a user types it."""
-    files = ",".join(f"'{path}'" for path in config_files(task, stages))
+def command(task: str, stages: list[str], overrides: Overrides, *launcher: str, last: Path | None = None) -> list[str]:
+    """`python -m monai.bundle run` as a user types it, with one more config file if wanted."""
+    paths = [*config_files(task, stages), *([str(last)] if last else [])]
+    files = ",".join(f"'{path}'" for path in paths)
     options = {"config_file": f"[{files}]", "bundle_root": bundle_root(task), **overrides}
     typed = [part for name, value in options.items() for part in (f"--{name}", str(value))]
     return [sys.executable, "-m", *launcher, "monai.bundle", "run", *typed]

@@ -1,16 +1,13 @@
 import shutil
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import pytest
 import yaml
-from bundle_runs import narrow, quick, run
+from bundle_runs import FolderOf, narrow, quick, run
 from miniature_cohorts import write_cohort
 
 from sliceweave.pipelines.bundles import bundle_root
-
-FolderOf = Callable[[str], Path]
 
 
 @pytest.fixture(scope="session")

@@ -35,7 +35,12 @@ TENSOR_KEYS = {"type", "format", "num_channels", "spatial_shape", "dtype", "valu
 MONAI = ComponentLocator(excludes=["monai.apps"])
 LARGEST_FILE = 25e6  # bytes that the zoo takes
 LARGEST_WEIGHTS = 8e6
-MERGED = [["inference"], ["inference", "3d"], *[["train", overlay] for overlay in OVERLAYS], ["train", "evaluate", "3d"]]
+MERGED = [
+    ["inference"],
+    ["inference", "3d"],
+    *[["train", overlay] for overlay in OVERLAYS],
+    ["train", "evaluate", "3d"],
+]
 WITHOUT_OUR_IMPORT = """
 import sys, yaml
 for path in sys.argv[1:]:
@@ -128,7 +133,11 @@ def test_every_target_is_there_to_be_called(task: str) -> None:
 @every_bundle
 def test_the_zoos_files_are_there_and_small_and_none_is_code(task: str) -> None:
     files = {str(path.relative_to(bundle_root(task))): path for path in bundle_root(task).rglob("*") if path.is_file()}
-    assert set(files) - REQUIRED_FILES == {"task.yaml", "docs/about.md", *(f"configs/{name}.yaml" for name in OVERLAYS[1:])}
+    assert set(files) - REQUIRED_FILES == {
+        "task.yaml",
+        "docs/about.md",
+        *(f"configs/{name}.yaml" for name in OVERLAYS[1:]),
+    }
     assert set(files) >= REQUIRED_FILES
     assert not [name for name in files if name.endswith(".py")]
     assert max(path.stat().st_size for path in files.values()) < LARGEST_FILE
