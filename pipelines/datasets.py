@@ -17,7 +17,7 @@ from sliceweave.pipelines.cuts import Cut, Sample
 from sliceweave.pipelines.errors import InputError, reason_of
 from sliceweave.pipelines.sampling import Draw
 from sliceweave.pipelines.splits import SPLITS
-from sliceweave.pipelines.studies import find_studies
+from sliceweave.pipelines.studies import find_studies, id_of
 from sliceweave.pipelines.volume_cache import Case, Chain, VolumeCache
 
 logger = logging.getLogger(__name__)
@@ -152,7 +152,8 @@ class StudyDataset(Dataset):
         except Exception as error:  # whatever is wrong with one study, the others go on
             logger.debug("study failed", exc_info=error)
             case = self.data[index]
-            return {"study_id": case["study_id"], "image": case["image"], "reason": reason_of(error)}
+            name = case.get("study_id") or id_of(Path(case["image"]))
+            return {"study_id": name, "image": case["image"], "reason": reason_of(error)}
 
 
 class SampleDataset(Dataset):

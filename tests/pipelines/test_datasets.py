@@ -80,6 +80,7 @@ def test_a_study_that_cannot_be_read_gives_its_reason_and_the_others_go_on(folde
     assert [i for i, item in enumerate(items) if "reason" in item] == [1]
     assert items[1]["study_id"] == "s1"
     assert items[1]["reason"].startswith("s1.nii.gz: ")
+    assert StudyDataset([{"image": str(path)}], chain)[0]["study_id"] == "s1"
 
 
 def labelled(folder: Path, edit: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]) -> dict[str, str]:
