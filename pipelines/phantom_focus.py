@@ -1,11 +1,22 @@
 """Round things of any stretch in a torso, worked out only where they can reach."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from sliceweave.pipelines.phantom_lattice import Field
 from sliceweave.pipelines.phantom_torso import TORSO
+
+
+@dataclass(frozen=True)
+class Focus:
+    """One tumour or one patch of infection: where it is, how large, of which kind."""
+
+    kind: str
+    centre_mm: NDArray[np.float64]
+    radius_mm: float
 
 
 def around(centre_mm: NDArray[np.float64], reach_mm: float) -> tuple[slice, ...]:

@@ -1,11 +1,8 @@
 """Generated pneumonia as in COVID-19: ground glass, crazy paving and consolidation, mostly at the back and the rim."""
 
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import NDArray
 
-from sliceweave.pipelines.phantom_focus import around, stretched_distance
+from sliceweave.pipelines.phantom_focus import Focus, around, stretched_distance
 from sliceweave.pipelines.phantom_lattice import Field, Fields, ramp
 from sliceweave.pipelines.phantom_torso import NOTHING_MM, TORSO
 
@@ -16,15 +13,6 @@ _RADII_MM = (3.0, 40.0)
 _FIRST_MM = 9.0
 _SEVERE = 0.75
 _LEADING_MM = 12.0  # of the first focus at least
-
-
-@dataclass(frozen=True)
-class _Focus:
-    """One focus: where it is, how large, of which kind."""
-
-    kind: str
-    centre_mm: NDArray[np.float64]
-    radius_mm: float
 
 
 def infection_share(samples: Fields) -> Field:
@@ -64,7 +52,7 @@ def with_infection(hu: Field, samples: Fields, traits: dict[str, float]) -> Fiel
     return hu + (traits["firm_hu"] + 14 * mottle - hu) * firm
 
 
-def _draw_foci(rng: np.random.Generator, lung: Field, lead: str) -> list[_Focus]:
+def _draw_foci(rng: np.random.Generator, lung: Field, lead: str) -> list[Focus]:
     """Between one and twelve foci, rather at the back, at the rim and low down; the first is never tiny."""
     severe = rng.uniform()
     fewest = 5 if severe > _SEVERE else 1
@@ -80,12 +68,12 @@ def _draw_foci(rng: np.random.Generator, lung: Field, lead: str) -> list[_Focus]
     radii[0] = max(radii[0], _FIRST_MM)
     kinds = [lead, *map(str, rng.choice([lead, lead, *KINDS], count - 1))]
     return [
-        _Focus(kind, points[place], float(min(radius, 17.0) if kind == "rounded" else radius))
+        Focus(kind, points[place], float(min(radius, 17.0) if kind == "rounded" else radius))
         for kind, place, radius in zip(kinds, chosen, radii, strict=True)
     ]
 
 
-def _grow(rng: np.random.Generator, grown: Fields, room: tuple[Field, Field, Field], focus: _Focus) -> None:
+def _grow(rng: np.random.Generator, grown: Fields, room: tuple[Field, Field, Field], focus: Focus) -> None:
     """Adds one focus to the grown fields, in the part of the lattice that it can reach."""
     near = around(focus.centre_mm, 2.2 * focus.radius_mm + 8)
     lung, lobes, lumps = (field[near] for field in room)
@@ -108,7 +96,7 @@ def _haze_hu(rng: np.random.Generator, kind: str) -> float:
     return float(rng.uniform(230, 480) if kind in ("consolidation", "rounded") else rng.uniform(130, 420))
 
 
-def _core(rng: np.random.Generator, distance: Field, lumps: Field, focus: _Focus) -> Field:
+def _core(rng: np.random.Generator, distance: Field, lumps: Field, focus: Focus) -> Field:
     """Signed distance to the consolidated part of a focus: most of it, some of it, or none."""
     if focus.kind == "consolidation":
         return distance - rng.uniform(0.3, 2.5) + 1.5 * lumps

@@ -3,8 +3,6 @@
 The torso's frame has its origin between the lungs (chest) or behind the liver (abdomen), on the midline.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
@@ -17,15 +15,6 @@ NOTHING_MM = -60.0
 _RIB_DEPTH_MM = 5.5
 _RIB_HALF_MM = 3.4
 _RIB_ASPECT = 1.75
-
-
-@dataclass(frozen=True)
-class Torso:
-    """A torso without its organs: fields, CT numbers and sizes, and the inside of its cage (signed distance)."""
-
-    fields: Fields
-    traits: dict[str, float]
-    cage: Field
 
 
 def draw_torso_traits(rng: np.random.Generator) -> dict[str, float]:

@@ -3,12 +3,9 @@
 Simple cysts are never drawn: data sets do not agree whether they are lesions.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import NDArray
 
-from sliceweave.pipelines.phantom_focus import around, stretched_distance
+from sliceweave.pipelines.phantom_focus import Focus, around, stretched_distance
 from sliceweave.pipelines.phantom_lattice import Field, Fields, ramp
 from sliceweave.pipelines.phantom_torso import NOTHING_MM, TORSO
 
@@ -19,15 +16,6 @@ _MOST_TUMORS = 8
 _RADII_MM = (4.0, 45.0)
 _BRIGHT_SHARE = 0.05
 _LEADING_MM = 10.0  # of the first tumour at least
-
-
-@dataclass(frozen=True)
-class _Tumor:
-    """One tumour: where it is, how large, of which kind."""
-
-    kind: str
-    centre_mm: NDArray[np.float64]
-    radius_mm: float
 
 
 def tumor_share(samples: Fields) -> Field:
@@ -68,7 +56,7 @@ def with_tumors(liver_hu: Field, samples: Fields, traits: dict[str, float]) -> F
     return liver_hu + (inside - liver_hu) * share
 
 
-def _draw_tumors(rng: np.random.Generator, liver: Field, lead: str) -> list[_Tumor]:
+def _draw_tumors(rng: np.random.Generator, liver: Field, lead: str) -> list[Focus]:
     """Between one and eight tumours anywhere in the liver, some under its capsule; the first is never a small one."""
     count = int(np.clip(np.round(np.exp(rng.uniform(0, np.log(_MOST_TUMORS + 0.49)))), 1, _MOST_TUMORS))
     places = np.argwhere(liver > 2.5)
@@ -81,12 +69,12 @@ def _draw_tumors(rng: np.random.Generator, liver: Field, lead: str) -> list[_Tum
     radii[0] = max(radii[0], _LEADING_MM)
     floor = {"rim": 7.0, "necrotic": 11.0}
     return [
-        _Tumor(kind, point, float(max(radius, floor.get(kind, 0))))
+        Focus(kind, point, float(max(radius, floor.get(kind, 0))))
         for kind, point, radius in zip(kinds, points, radii, strict=True)
     ]
 
 
-def _grow(rng: np.random.Generator, grown: Fields, room: tuple[Field, Field, Field, Field], tumor: _Tumor) -> None:
+def _grow(rng: np.random.Generator, grown: Fields, room: tuple[Field, Field, Field, Field], tumor: Focus) -> None:
     """Adds one tumour's shape to the grown fields, inside the liver."""
     near, radius = around(tumor.centre_mm, 1.8 * tumor.radius_mm + 8), tumor.radius_mm
     liver, *waves = (field[near] for field in room)
@@ -102,7 +90,7 @@ def _grow(rng: np.random.Generator, grown: Fields, room: tuple[Field, Field, Fie
         grown["necrosis"][near] = np.maximum(grown["necrosis"][near], dead)
 
 
-def _stain(rng: np.random.Generator, grown: Fields, tumor: _Tumor, contrast_hu: float) -> None:
+def _stain(rng: np.random.Generator, grown: Fields, tumor: Focus, contrast_hu: float) -> None:
     """Gives the last tumour grown its CT numbers, wherever it is nearer than the others."""
     own = grown.pop("_own")
     nearer = own > grown["tumor"]
