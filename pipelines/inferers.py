@@ -9,7 +9,7 @@ from monai.inferers import Inferer
 from monai.utils import convert_to_dst_type
 from tqdm import tqdm
 
-from sliceweave.pipelines.options import whole_number
+from sliceweave.pipelines.options import whole_number, yes_or_no
 from sliceweave.transforms import gather_slab
 
 Network = Callable[..., torch.Tensor]
@@ -65,14 +65,19 @@ class MixedPrecision(Inferer):
 
     Args:
         inferer: what runs the network.
-        enabled: False runs the inferer as it is.
+        enabled: False runs the inferer as it is, under whatever autocast is around it.
+
+    Raises:
+        InputError: `enabled` is neither yes nor no.
     """
 
     def __init__(self, inferer: Inferer, enabled: bool = True) -> None:
         self.inferer = inferer
-        self.enabled = enabled
+        self.enabled = yes_or_no(enabled, "bf16")
 
     def __call__(self, inputs: torch.Tensor, network: Network, *args: Any, **kwargs: Any) -> Any:
-        with torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=self.enabled):
+        if not self.enabled:
+            return self.inferer(inputs, network, *args, **kwargs)
+        with torch.autocast(inputs.device.type, dtype=torch.bfloat16):
             logits = self.inferer(inputs, network, *args, **kwargs)
         return [scale.float() for scale in logits] if isinstance(logits, list) else logits.float()

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from bundle_runs import NARROW, FolderOf, every_bundle, quick, run
+from bundle_runs import NARROW, FolderOf, every_bundle, quick, run, workflow
 
 from sliceweave.pipelines.bundles import labels_of
 from sliceweave.pipelines.checkpoints import declared_settings
@@ -51,6 +51,14 @@ def test_a_training_that_was_stopped_and_resumed_ends_as_one_that_was_not(
     assert_same(resumed["network"], whole["network"])
     weights = [torch.load(folder / "model.pt", weights_only=True) for folder in (tmp_path, trained(task))]
     assert_same(*weights)
+
+
+def test_mixed_precision_may_be_declined_in_text(cohort: FolderOf, tmp_path: Path) -> None:
+    places = {"dataset_dir": str(cohort("hematoma")), "output_dir": str(tmp_path), **quick("hematoma")}
+    flow = workflow("hematoma", ["train"], {**places, "amp": "false"})
+    flow.initialize()
+    assert flow.trainer.amp is False
+    assert flow.evaluator.amp is False
 
 
 def assert_same(states: dict[str, torch.Tensor], others: dict[str, torch.Tensor]) -> None:

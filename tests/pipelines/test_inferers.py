@@ -8,6 +8,7 @@ from monai.data import MetaTensor
 from monai.inferers import SimpleInferer
 
 from sliceweave.networks import SelfAttentionUNet
+from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.inferers import MixedPrecision, SlabInferer
 from sliceweave.transforms import gather_slab
 
@@ -74,6 +75,19 @@ def test_mixed_precision_is_close_and_comes_back_as_float32() -> None:
     assert mixed.dtype == torch.float32
     assert not torch.equal(mixed, exact)
     torch.testing.assert_close(mixed.sigmoid(), exact.sigmoid(), rtol=0, atol=0.05)
+
+
+@torch.no_grad()
+def test_without_bf16_an_engines_own_mixed_precision_stays_on() -> None:
+    volume, net = torch.rand(1, 1, 19, 23, 5), network()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert MixedPrecision(SlabInferer(3), enabled=False)(volume, net).dtype == torch.bfloat16
+
+
+def test_bf16_may_be_said_in_text() -> None:
+    assert not MixedPrecision(SimpleInferer(), enabled="false").enabled
+    with pytest.raises(InputError, match="--bf16 is True or False, got 'maybe'"):
+        MixedPrecision(SimpleInferer(), enabled="maybe")
 
 
 def test_mixed_precision_trains() -> None:
