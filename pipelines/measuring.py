@@ -60,8 +60,8 @@ def without_side_if_unknown(measurement: Measurement, scan: Scan, middle_r_mm: f
 def reference_volumes_ml(label: str | None, scan: Scan, labels: Mapping[int, str]) -> dict[int, float]:
     """Volume of each label of a reference mask on the scan's geometry.
 
-    With one label, whatever is not zero belongs to it. Empty, with a line in the log, if the mask does not fit the scan
-    or holds a value that is no label.
+    With one label, its value in the mask may be any, but must be the only one beside zero. Empty, with a line in the
+    log, if the mask does not fit the scan or holds values that are no labels.
     """
     if not label:
         return {}
@@ -73,9 +73,10 @@ def reference_volumes_ml(label: str | None, scan: Scan, labels: Mapping[int, str
     if not same_grid(reference.geometry, scan.geometry):
         logger.warning("no reference volume: %s does not lie on the grid of its image", label)
         return {}
-    if len(labels) == 1:
-        return {value: volume_ml(reference.voxels > 0, scan.geometry) for value in labels}
-    if unknown := sorted(set(np.unique(reference.voxels).tolist()) - {0, *labels}):
+    found = set(np.unique(reference.voxels).tolist()) - {0}
+    if len(labels) == 1 and len(found) <= 1:
+        return {value: volume_ml(reference.voxels, scan.geometry) for value in labels}
+    if unknown := sorted(found - {*labels}):
         logger.warning("no reference volume: %s holds %s, expected 0 and %s", label, unknown[:5], sorted(labels))
         return {}
     return {value: volume_ml(reference.voxels == value, scan.geometry) for value in labels}

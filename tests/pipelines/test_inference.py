@@ -406,13 +406,30 @@ def test_a_network_of_three_dimensions_runs_in_overlapping_blocks(good: Path, tm
 
 
 @pytest.mark.parametrize("value", [1, 255, 0.5])
-def test_whatever_is_not_zero_is_the_reference_of_a_single_label(good: Path, tmp_path: Path, value: float) -> None:
+def test_the_one_value_beside_zero_is_the_reference_of_a_single_label(good: Path, tmp_path: Path, value: float) -> None:
     scan = read_scan(good)
     label = np.zeros(scan.voxels.shape, np.float32)
     label[2:5, 2:5, 2:5] = value
     nib.save(nib.Nifti1Image(label, scan.geometry.affine_ras), tmp_path / "label.nii.gz")
     found = reference_volumes_ml(str(tmp_path / "label.nii.gz"), scan, {1: "hematoma"})
     assert found == {1: pytest.approx(27 * scan.geometry.voxel_ml)}
+
+
+def test_a_mask_of_several_structures_is_no_reference_of_a_single_label(
+    good: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    scan = read_scan(good)
+    liver_tumor = np.zeros(scan.voxels.shape, np.uint8)
+    liver_tumor[2:9, 2:9, 2:5], liver_tumor[3:5, 3:5, 3:4] = 1, 2
+    nib.save(nib.Nifti1Image(liver_tumor, scan.geometry.affine_ras), tmp_path / "label.nii.gz")
+    assert reference_volumes_ml(str(tmp_path / "label.nii.gz"), scan, {1: "tumor"}) == {}
+    assert "label.nii.gz holds [2.0], expected 0 and [1]" in caplog.text
+
+
+def test_an_empty_reference_is_zero_millilitres(good: Path, tmp_path: Path) -> None:
+    scan = read_scan(good)
+    nib.save(nib.Nifti1Image(np.zeros(scan.voxels.shape, np.uint8), scan.geometry.affine_ras), tmp_path / "label.nii")
+    assert reference_volumes_ml(str(tmp_path / "label.nii"), scan, {1: "hematoma"}) == {1: 0.0}
 
 
 def test_a_reference_that_does_not_fit_leaves_the_cell_empty(good: Path, tmp_path: Path) -> None:
