@@ -12,12 +12,12 @@ from monai.utils import convert_to_numpy, ensure_tuple
 from tqdm import tqdm
 
 from sliceweave.pipelines.errors import InputError, reason_of
-from sliceweave.pipelines.options import yes_or_no
-from sliceweave.pipelines.reading import read_scan
+from sliceweave.pipelines.reading import read_grid
 from sliceweave.pipelines.score_summary import METRIC_NAMES, means, readable
 from sliceweave.pipelines.score_tables import ScoreTables
 from sliceweave.pipelines.scoring import CaseScore, score_case
 from sliceweave.pipelines.studies import id_of
+from sliceweave.pipelines.study_kind import StudyKind
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,8 @@ class CaseScores:
         directory: where `cases.csv`, `summary.csv` and `failed.csv` go; the tables of an earlier run are replaced.
         labels: names by class index; the background, 0, may be among them.
         metrics: those that the log and trackers show, as named in `summary.csv`; the tables hold all.
-        has_volume: False for videos, whose third axis is time (see `score_case`).
+        study_kind: whether they are videos, whose third axis is time (see `score_case`); those of an unknown pixel size
+            get no distances.
 
     Raises:
         InputError: there is no such metric.
@@ -44,8 +45,8 @@ class CaseScores:
         self,
         directory: Path | str,
         labels: Mapping[int, str],
+        study_kind: StudyKind,
         metrics: Sequence[str] | str = ("dice",),
-        has_volume: bool = True,
     ) -> None:
         self.metrics: tuple[str, ...] = ensure_tuple(metrics)
         if unknown := sorted(set(self.metrics) - METRIC_NAMES):
@@ -54,7 +55,7 @@ class CaseScores:
         self.tables = ScoreTables(directory)
         self.labels = {int(value): name for value, name in labels.items() if int(value) != 0}
         self.means: dict[str, float] = {}
-        self.has_volume = yes_or_no(has_volume, "has_volume")
+        self.kind = study_kind
 
     def attach(self, engine: SupervisedEvaluator) -> None:
         engine.add_event_handler(Events.STARTED, self.start)
@@ -103,8 +104,9 @@ class CaseScores:
     def scored(self, study_id: str, image: Path, masks: Mapping[str, Any]) -> CaseScore:
         """The scores of masks on the grid of the image's file."""
         prediction, truth = (convert_to_numpy(masks[key][0]).astype(np.uint8) for key in ("pred", "label"))
-        geometry = read_scan(image, study_id).geometry
-        return score_case(prediction, truth, geometry, self.labels, self.has_volume)
+        geometry, header = read_grid(image, study_id)
+        score = score_case(prediction, truth, geometry, self.labels, self.kind.has_volume)
+        return score if self.kind.has_lengths(header) else score.without_distances()
 
     def fail(self, study_id: str, reason: str) -> None:
         self.tables.fail(study_id, reason)

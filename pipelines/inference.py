@@ -175,11 +175,11 @@ class VolumeReport:
         results = label_results(shown, view, labels, reference_ml, middle_r_mm)
         flags = (*kind.flags(scan), *certainty_flags(probability, mask, scan.geometry))
         rows = kind.measurable(study_rows(self.facts(case, flags), view.geometry, results), scan)
-        title = title_of(case["study_id"], results, kind.has_volume)
         if not self.pictures:
             return rows, None
-        window = kind.shown_range(view.voxels)
-        return rows, montage(view.voxels, shown, view.geometry, title, window, not kind.has_volume)
+        screen = kind.screen(view)
+        title = title_of(case["study_id"], results, screen)
+        return rows, montage(view.voxels, shown, screen, title, kind.shown_range(view.voxels))
 
     def facts(self, case: Case, flags: tuple[str, ...] = ()) -> StudyFacts:
         return StudyFacts(

@@ -12,6 +12,7 @@ from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.geometry import Geometry, same_grid
 from sliceweave.pipelines.reading import Scan, read_scan
 from sliceweave.pipelines.rows import LabelResult
+from sliceweave.pipelines.screen import Screen
 from sliceweave.pipelines.volumetry import Measurement, measure, volume_ml
 
 logger = logging.getLogger(__name__)
@@ -94,10 +95,12 @@ def certainty_flags(probability: NDArray[np.float32], mask: NDArray[np.uint8], g
     return ("high_uncertainty",) if is_high else ()
 
 
-def title_of(study_id: str, results: Sequence[LabelResult], has_volume: bool = True) -> str:
-    """The headline of a picture: the study and its volumes, or the largest areas of a video."""
+def title_of(study_id: str, results: Sequence[LabelResult], screen: Screen) -> str:
+    """The headline of a picture: the study and its volumes, or the largest areas of a video if they are known."""
 
     def amount(measurement: Measurement) -> str:
-        return f"{measurement.volume_ml:.1f} ml" if has_volume else f"{measurement.max_area_mm2 / 100:.1f} cm² at most"
+        if not screen.is_video:
+            return f"{measurement.volume_ml:.1f} ml"
+        return f"{measurement.max_area_mm2 / 100:.1f} cm² at most" if screen.has_lengths else "(pixel size unknown)"
 
     return f"{study_id}: " + ", ".join(f"{r.label} {amount(r.measurement)}" for r in results)

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sliceweave.pipelines.atomic import write_atomically
-from sliceweave.pipelines.geometry import Geometry
 from sliceweave.pipelines.lettering import Picture, drawn_text, text_width_px, write
 from sliceweave.pipelines.screen import Screen
 from sliceweave.pipelines.tiles import (
@@ -39,30 +38,28 @@ _WHITE, _GREY = (255, 255, 255), (190, 190, 190)
 def montage(
     image_hu: NDArray[Any],
     mask: NDArray[Any],
-    geometry: Geometry,
+    screen: Screen,
     title: str,
     window_hu: tuple[float, float] = HEAD_WINDOW_HU,
-    is_video: bool = False,
 ) -> Picture:
     """Picture (H, W, 3) of the slices that hold lesion, each with its contour, area and position.
 
     At most 24 slices, evenly chosen, the one of largest area among them; a healthy study shows up to 12 of all its
-    slices. Axial slices have the patient's right on the viewer's left. Labels of a mask have one colour each.
+    slices. Axial slices have the patient's right on the viewer's left. Labels of a mask have one colour each. Where
+    nobody knows how long a pixel is, no areas are written.
 
     Args:
         image_hu: scan (I, J, K).
         mask: labels (I, J, K) on the scan's grid, 0 is background.
-        geometry: grid of the scan.
+        screen: how the scan lies on it.
         title: text above the slices, in any script.
         window_hu: what is shown as black and as white; the image's own units where it is no CT.
-        is_video: whether the third axis is time: frames lie nowhere in the body.
     """
-    screen = Screen(geometry, is_video)
-    areas_mm2 = slice_areas_mm2(mask > 0, geometry)
+    areas_mm2 = slice_areas_mm2(mask > 0, screen.geometry)
     indices = shown_slices(areas_mm2)
     labels = np.ascontiguousarray(screen.turn(mask)[..., indices].transpose(2, 0, 1)).astype(np.uint8, copy=False)
     tiles = _tiles(screen, windowed(image_hu[..., indices], window_hu), labels)
-    captions = [(_caption(screen.name(index), areas_mm2[index]), screen.position(index)) for index in indices]
+    captions = [(_caption(screen, index, areas_mm2[index]), screen.position(index)) for index in indices]
     present = [int(label) for label in np.unique(labels) if label]
     return _sheet(_header(title, present, _sheet_width_px(len(tiles))), tiles, captions)
 
@@ -107,8 +104,9 @@ def _mark_sides(tile: Picture, letters: tuple[str, str]) -> None:
         write(tile, letter, (left_px, _CAPTION_PX + 2), _CAPTION_PX, _GREY)
 
 
-def _caption(name: str, area_mm2: float) -> str:
-    if not area_mm2:
+def _caption(screen: Screen, index: int, area_mm2: float) -> str:
+    name = screen.name(index)
+    if not (area_mm2 and screen.has_lengths):
         return name
     if area_mm2 < 100:
         return f"{name} · {area_mm2:.1f} mm²"

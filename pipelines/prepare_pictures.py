@@ -39,4 +39,4 @@ def _draw(task: PrepareTask, image: Path, picture: Path, title: str) -> None:
     mask = read_scan(label).voxels.astype(np.uint8) if label.is_file() else np.zeros(scan.geometry.shape, np.uint8)
     view, seen = turned(scan, mask, task.kind.slice_axis)
     shown = task.kind.shown_range(view.voxels)
-    write_png(montage(view.voxels, seen, view.geometry, title, shown, not task.kind.has_volume), picture)
+    write_png(montage(view.voxels, seen, task.kind.screen(view), title, shown), picture)

@@ -1,7 +1,8 @@
 """One study read whole and checked, as ours and as MONAI's reader; and the mask written back onto its grid."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from sliceweave.pipelines.atomic import write_atomically
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.geometry import Geometry
 from sliceweave.pipelines.itk_files import read_itk
-from sliceweave.pipelines.nifti_files import Volume, read_nifti
+from sliceweave.pipelines.nifti_files import NiftiFile, Volume, read_nifti
 from sliceweave.pipelines.studies import CONVERSION_ADVICE, IMAGE_SUFFIXES, file_stem, image_suffix
 from sliceweave.pipelines.volume_checks import check_finite
 
@@ -40,17 +41,26 @@ def read_scan(image: Path, study_id: str = "") -> Scan:
     Raises:
         InputError: the file is missing, damaged or no volume of finite numbers in mm; says which file and why.
     """
-    try:
+    with _named(image):
         volume = _read_volume(image)
         check_finite(volume.voxels)
         sidecar = _sidecar(image, study_id)
         geometry = Geometry.with_sidecar(volume.affine_ras, volume.header.get_data_shape(), sidecar)
         return Scan(volume.voxels, geometry, volume.header)
-    except InputError as error:
-        raise InputError(f"{image.name}: {error}") from error
-    except OSError as error:
-        reason = f"expected a file that can be read, got: {error.strerror or error}; check the path"
-        raise InputError(f"{image.name}: {reason}") from error
+
+
+def read_grid(image: Path, study_id: str = "") -> tuple[Geometry, nib.Nifti1Header]:
+    """The geometry and header that `read_scan` gives, without reading the voxels of a NIfTI file.
+
+    Raises:
+        InputError: as `read_scan`, but for what is wrong with voxels that are not read.
+    """
+    if not image_suffix(image).startswith(".nii"):
+        scan = read_scan(image, study_id)
+        return scan.geometry, scan.header
+    with _named(image):
+        nifti = NiftiFile.open(image)
+        return Geometry.with_sidecar(nifti.affine_ras, nifti.shape, _sidecar(image, study_id)), nifti.grid_header
 
 
 def write_mask(mask: NDArray[Any], scan: Scan, path: Path) -> None:
@@ -102,6 +112,18 @@ class StudyReader(ImageReader):
             MetaKeys.SPACE: SpaceKeys.RAS,
         }
         return scan.voxels, meta
+
+
+@contextmanager
+def _named(image: Path) -> Iterator[None]:
+    """Errors inside say which file they are about."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{image.name}: {error}") from error
+    except OSError as error:
+        reason = f"expected a file that can be read, got: {error.strerror or error}; check the path"
+        raise InputError(f"{image.name}: {reason}") from error
 
 
 def _read_volume(image: Path) -> Volume:

@@ -1,9 +1,9 @@
 """Many cases in a few numbers: the rows of ``summary.csv``, the table in the log, the values trackers see.
 
-One row per label and metric over the cases. Then what belongs to no single case, where ``mean`` holds the value and the
-other cells are empty: ``volume_rmse_ml``, and ``pooled_…``, for which the voxels of all cases count together. Rows of
-the label ``all`` come last: ``mean_iou`` and ``accuracy`` over all classes, and with several labels the mean over these
-of each other metric.
+One row per label and metric over the cases that have it, in number ``cases``. Then what belongs to no single case,
+where ``mean`` holds the value and the other cells are empty: ``volume_rmse_ml``, and ``pooled_…``, for which the voxels
+of all cases count together. Rows of the label ``all`` come last: ``mean_iou`` and ``accuracy`` over all classes, and
+with several labels the mean over these of each other metric.
 """
 
 from collections.abc import Mapping, Sequence
@@ -89,7 +89,7 @@ def _mean_over_labels(case: CaseScore, metric: str) -> float | None:
 def _row(label: str, metric: str, values: Sequence[float | None]) -> Row:
     known = [value for value in values if value is not None]
     empty = dict.fromkeys(("mean", "sd", "median", "low", "high"))
-    return {"label": label, "metric": metric, **(_statistics(known) if known else empty), "cases": len(values)}
+    return {"label": label, "metric": metric, **(_statistics(known) if known else empty), "cases": len(known)}
 
 
 def _statistics(values: Sequence[float]) -> Row:

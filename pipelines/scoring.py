@@ -6,7 +6,7 @@ alarm), and distances are the diagonal of the scan.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -63,13 +63,14 @@ class Overlap:
 class LabelScore:
     """One label of one case.
 
-    `rvd` is (predicted - true) / true volume; `volume_error_ml` is predicted - true, None for a video.
+    `rvd` is (predicted - true) / true volume; `volume_error_ml` is predicted - true, None for a video. `distances` is
+    None where nobody knows how long a pixel is.
     """
 
     overlap: Overlap
     rvd: float
     volume_error_ml: float | None
-    distances: SurfaceDistances
+    distances: SurfaceDistances | None
 
     @property
     def metrics(self) -> dict[str, float | None]:
@@ -81,7 +82,7 @@ class LabelScore:
             "rvd": self.rvd,
             "abs_rvd": abs(self.rvd),
             **overlap,
-            **self.distances._asdict(),
+            **(self.distances._asdict() if self.distances else dict.fromkeys(SurfaceDistances._fields)),
             "volume_error_ml": self.volume_error_ml,
         }
 
@@ -97,6 +98,10 @@ class CaseScore:
     def classes(self) -> list[Overlap]:
         """The background, then each label."""
         return [self.background, *(score.overlap for score in self.labels.values())]
+
+    def without_distances(self) -> "CaseScore":
+        """The scores of a case of which nobody knows how long a pixel is."""
+        return replace(self, labels={name: replace(score, distances=None) for name, score in self.labels.items()})
 
     @property
     def mean_iou(self) -> float:

@@ -22,11 +22,13 @@ class Screen:
 
     Axial slices show the patient's right on the viewer's left and anterior up, coronal ones right on the left and
     superior up, sagittal ones anterior on the left and superior up. An oblique scan is shown in the nearest of these.
-    The frames of a video lie nowhere in the body: they have no sides and no position.
+    The frames of a video lie nowhere in the body: they have no sides and no position, and without `has_lengths` nobody
+    knows how long their pixels are.
     """
 
     geometry: Geometry
     is_video: bool = False
+    has_lengths: bool = True
 
     def turn(self, volume: NDArray[Any]) -> NDArray[Any]:
         """View (rows down, columns to the right, slices in array order) of a volume (I, J, K)."""

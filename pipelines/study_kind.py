@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +15,7 @@ from sliceweave.pipelines.geometry import Geometry
 from sliceweave.pipelines.nifti_headers import has_unit
 from sliceweave.pipelines.reading import Scan
 from sliceweave.pipelines.rows import StudyRows, without_lengths, without_volumes
+from sliceweave.pipelines.screen import Screen
 
 _OWN_RANGE = (1, 99)
 
@@ -58,16 +60,21 @@ class StudyKind:
     def flags(self, scan: Scan) -> tuple[str, ...]:
         """What speaks against a study: its voxels, or that a video's header does not say how long a pixel is."""
         found = _CHECKS[self.checks](scan.voxels, scan.geometry)
-        return found if self._has_lengths(scan) else (*found, UNKNOWN_PIXEL_SIZE)
+        return found if self.has_lengths(scan.header) else (*found, UNKNOWN_PIXEL_SIZE)
 
     def measurable(self, rows: StudyRows, scan: Scan) -> StudyRows:
         """The rows without what cannot be known of such a study; of a video the areas are left."""
         if self.has_volume:
             return rows
-        return without_volumes(rows) if self._has_lengths(scan) else without_lengths(rows)
+        return without_volumes(rows) if self.has_lengths(scan.header) else without_lengths(rows)
 
-    def _has_lengths(self, scan: Scan) -> bool:
-        return self.has_volume or has_unit(scan.header)
+    def has_lengths(self, header: nib.Nifti1Header) -> bool:
+        """Whether a study can be measured in mm: all but a video whose header does not say how long a pixel is."""
+        return self.has_volume or has_unit(header)
+
+    def screen(self, scan: Scan) -> Screen:
+        """How the slices of a scan are shown."""
+        return Screen(scan.geometry, is_video=not self.has_volume, has_lengths=self.has_lengths(scan.header))
 
     def middle_r_mm(self, voxels: NDArray[np.float32], geometry: Geometry) -> float | None:
         """R coordinate of the middle of the body part; None where it has no two sides."""

@@ -21,11 +21,13 @@ from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.evaluation import CaseScores, run_evaluation
 from sliceweave.pipelines.inference import tolerant_iteration
 from sliceweave.pipelines.reading import StudyReader
+from sliceweave.pipelines.study_kind import StudyKind
 from sliceweave.pipelines.tables import read_table
 
 SHAPE = (8, 7, 6)
 AFFINE = np.diag([2.0, 0.5, 3.0, 1.0])  # 0.003 ml a voxel
 TUMOR = {0: "background", 1: "tumor"}
+SCAN, VIDEO = StudyKind("RAS"), StudyKind("RAS", has_volume=False)
 
 Case = dict[str, str]
 Network = Callable[[torch.Tensor], torch.Tensor]
@@ -44,7 +46,9 @@ def save(path: Path, *boxes: tuple[slice, ...]) -> str:
     voxels = np.zeros(SHAPE, np.uint8)
     for value, box in enumerate(boxes, 1):
         voxels[box] = value
-    nib.save(nib.Nifti1Image(voxels, AFFINE), path)
+    nifti = nib.Nifti1Image(voxels, AFFINE)
+    nifti.header.set_xyzt_units("mm")
+    nib.save(nifti, path)
     return str(path)
 
 
@@ -93,7 +97,7 @@ def scored_ids(folder: Path) -> list[str]:
 
 
 def test_each_study_is_scored_on_its_scans_own_grid(cases: list[Case], tmp_path: Path) -> None:
-    scores = CaseScores(tmp_path / "out", TUMOR)
+    scores = CaseScores(tmp_path / "out", TUMOR, SCAN)
     run_evaluation(engine(cases, [scores]), scores)
     table = read_table(tmp_path / "out/cases.csv").set_index("study_id")
     assert table.index.tolist() == ["exact", "half", "missed"]
@@ -110,7 +114,7 @@ def test_the_papers_metrics_reach_log_and_trackers(
     cases: list[Case], tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.INFO)
-    scores = CaseScores(tmp_path / "out", TUMOR, metrics=["dice", "recall", "mean_iou"])
+    scores = CaseScores(tmp_path / "out", TUMOR, SCAN, metrics=["dice", "recall", "mean_iou"])
     evaluator = engine(cases, [scores, StatsHandler(iteration_log=False, name="tracker")])
     run_evaluation(evaluator, scores)
     assert evaluator.state.metrics == {
@@ -130,7 +134,7 @@ def test_several_labels_have_rows_of_their_own(tmp_path: Path) -> None:
         "image": save(tmp_path / "knee.nii.gz", *boxes),
         "label": save(tmp_path / "label.nii.gz", boxes[0], np.s_[4:7, 4:6, 3:5]),
     }
-    scores = CaseScores(tmp_path / "out", {1: "femoral", 2: "tibial"})
+    scores = CaseScores(tmp_path / "out", {1: "femoral", 2: "tibial"}, SCAN)
     run_evaluation(engine([case], [scores]), scores)
     table = read_table(tmp_path / "out/cases.csv")
     assert table["label"].tolist() == ["femoral", "tibial"]
@@ -138,11 +142,35 @@ def test_several_labels_have_rows_of_their_own(tmp_path: Path) -> None:
 
 
 def test_a_video_is_scored_frame_by_frame(cases: list[Case], tmp_path: Path) -> None:
-    scores = CaseScores(tmp_path / "out", TUMOR, has_volume="false")
+    scores = CaseScores(tmp_path / "out", TUMOR, VIDEO)
     run_evaluation(engine(cases, [scores]), scores)
     table = read_table(tmp_path / "out/cases.csv").set_index("study_id")
     assert table["volume_error_ml"].isna().all()
     assert table.loc["missed", "hd_mm"] == pytest.approx(np.hypot(16, 3.5), rel=1e-5)
+
+
+def test_a_video_of_unknown_pixel_size_has_no_distances_and_the_summary_is_of_the_others(
+    cases: list[Case], tmp_path: Path
+) -> None:
+    silent = nib.load(cases[2]["image"])
+    silent.header.set_xyzt_units("unknown")
+    nib.save(nib.Nifti1Image(np.asarray(silent.dataobj), silent.affine, silent.header), cases[2]["image"])
+    scores = CaseScores(tmp_path / "out", TUMOR, VIDEO, metrics=["hd_mm"])
+    run_evaluation(engine(cases, [scores]), scores)
+    table = read_table(tmp_path / "out/cases.csv").set_index("study_id")
+    assert table.loc["missed", ["hd_mm", "hd95_mm", "assd_mm"]].isna().all()
+    assert table["dice"].notna().all()
+    summary = read_table(tmp_path / "out/summary.csv").set_index("metric")
+    assert summary.loc["hd_mm", "mean"] == pytest.approx(table["hd_mm"].mean())
+    assert (summary.loc["hd_mm", "cases"], summary.loc["dice", "cases"].max()) == (2, 3)
+
+
+def test_a_volume_without_a_unit_is_in_millimetres(cases: list[Case], tmp_path: Path) -> None:
+    image = nib.load(cases[2]["image"])
+    nib.save(nib.Nifti1Image(np.asarray(image.dataobj), image.affine), cases[2]["image"])
+    scores = CaseScores(tmp_path / "out", TUMOR, SCAN)
+    run_evaluation(engine(cases, [scores]), scores)
+    assert read_table(tmp_path / "out/cases.csv")["hd_mm"].notna().all()
 
 
 def test_uneven_slices_of_a_sidecar_count_in_the_volume(cases: list[Case], tmp_path: Path) -> None:
@@ -154,7 +182,7 @@ def test_uneven_slices_of_a_sidecar_count_in_the_volume(cases: list[Case], tmp_p
         nib.save(nib.Nifti1Image(np.asarray(nib.load(cases[2][key]).dataobj), affine), cases[2][key])
     sidecar = Path(cases[2]["image"]).with_name("missed.geometry.json")
     sidecar.write_text(json.dumps({"slice_origins_ras_mm": [[0, 0, z] for z in heights_mm]}))
-    scores = CaseScores(tmp_path / "out", TUMOR)
+    scores = CaseScores(tmp_path / "out", TUMOR, SCAN)
     run_evaluation(engine(cases[2:], [scores]), scores)
     table = read_table(tmp_path / "out/cases.csv")
     assert table["volume_error_ml"].tolist() == pytest.approx([-8 * (3 + 4) * 1.0 / 1000])
@@ -164,7 +192,7 @@ def test_a_broken_study_is_on_record_and_the_others_are_scored(
     cases: list[Case], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     Path(cases[1]["image"]).write_bytes(b"this is no image")
-    scores = CaseScores(tmp_path / "out", TUMOR)
+    scores = CaseScores(tmp_path / "out", TUMOR, SCAN)
     with pytest.raises(SystemExit) as ended:
         run_evaluation(engine(cases, [scores]), scores)
     assert ended.value.code == 1
@@ -182,7 +210,7 @@ def test_a_study_on_which_the_network_fails_is_on_record(cases: list[Case], tmp_
             raise RuntimeError("an empty image")
         return image * 1
 
-    scores = CaseScores(tmp_path / "out", TUMOR)
+    scores = CaseScores(tmp_path / "out", TUMOR, SCAN)
     with pytest.raises(SystemExit):
         run_evaluation(engine(cases, [scores], refuse_empty), scores)
     assert scored_ids(tmp_path / "out") == ["exact", "half"]
@@ -192,7 +220,7 @@ def test_a_study_on_which_the_network_fails_is_on_record(cases: list[Case], tmp_
 
 
 def test_a_mask_that_is_not_on_the_scans_grid_is_on_record(cases: list[Case], tmp_path: Path) -> None:
-    scores = CaseScores(tmp_path / "out", TUMOR)
+    scores = CaseScores(tmp_path / "out", TUMOR, SCAN)
     with pytest.raises(SystemExit):
         run_evaluation(engine(cases[:1], [scores], lambda image: image[..., :5] * 1), scores)
     assert scored_ids(tmp_path / "out") == []
@@ -204,7 +232,7 @@ def test_a_mask_that_is_not_on_the_scans_grid_is_on_record(cases: list[Case], tm
 def test_a_run_that_is_stopped_keeps_what_is_done(
     cases: list[Case], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    scores = CaseScores(tmp_path / "out", TUMOR)
+    scores = CaseScores(tmp_path / "out", TUMOR, SCAN)
     evaluator = engine(cases, [scores])
 
     @evaluator.on(Events.ITERATION_COMPLETED(once=2))
@@ -222,7 +250,7 @@ def test_a_run_that_is_stopped_keeps_what_is_done(
 def test_a_second_run_replaces_the_tables_of_the_first(cases: list[Case], tmp_path: Path) -> None:
     good = Path(cases[0]["image"]).read_bytes()
     Path(cases[0]["image"]).write_bytes(b"")
-    scores = CaseScores(tmp_path / "out", TUMOR)
+    scores = CaseScores(tmp_path / "out", TUMOR, SCAN)
     with pytest.raises(SystemExit):
         run_evaluation(engine(cases, [scores]), scores)
     Path(cases[0]["image"]).write_bytes(good)
@@ -239,13 +267,13 @@ def test_cases_without_an_id_are_called_by_their_files(cases: list[Case], tmp_pa
     twin.write_bytes(Path(cases[0]["image"]).read_bytes())
     cases = [*cases, cases[0] | {"image": str(twin)}]
     anonymous = [{key: case[key] for key in ("image", "label")} for case in cases]
-    scores = CaseScores(tmp_path / "out", TUMOR)
+    scores = CaseScores(tmp_path / "out", TUMOR, SCAN)
     run_evaluation(engine(anonymous, [scores], dataset=Dataset, batch_size=batch_size), scores)
     assert scored_ids(tmp_path / "out") == ["exact", "half", "missed", str(twin)]
 
 
 def test_a_run_in_which_no_study_could_be_scored_is_no_success(tmp_path: Path) -> None:
-    scores = CaseScores(tmp_path / "out", TUMOR)
+    scores = CaseScores(tmp_path / "out", TUMOR, SCAN)
     evaluator = engine([{"study_id": "none", "image": str(tmp_path / "none.nii"), "label": ""}], [scores])
     with pytest.raises(SystemExit) as ended:
         run_evaluation(evaluator, scores)
@@ -254,7 +282,7 @@ def test_a_run_in_which_no_study_could_be_scored_is_no_success(tmp_path: Path) -
 
 
 def test_trackers_keep_no_means_of_an_earlier_run(cases: list[Case], tmp_path: Path) -> None:
-    scores = CaseScores(tmp_path / "out", TUMOR)
+    scores = CaseScores(tmp_path / "out", TUMOR, SCAN)
     evaluator = engine(cases, [scores])
     evaluator.state.metrics["of another"] = 3.0
     run_evaluation(evaluator, scores)
@@ -267,5 +295,5 @@ def test_trackers_keep_no_means_of_an_earlier_run(cases: list[Case], tmp_path: P
 
 def test_a_metric_that_does_not_exist_is_named_with_the_choice(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no dcie; choose from .*dice"):
-        CaseScores(tmp_path, TUMOR, metrics=["dice", "dcie"])
-    assert CaseScores(tmp_path, TUMOR, metrics="recall").metrics == ("recall",)
+        CaseScores(tmp_path, TUMOR, SCAN, metrics=["dice", "dcie"])
+    assert CaseScores(tmp_path, TUMOR, SCAN, metrics="recall").metrics == ("recall",)

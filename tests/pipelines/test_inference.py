@@ -25,12 +25,13 @@ from sliceweave.networks import SelfAttentionUNet
 from sliceweave.pipelines.bundles import bundle_root
 from sliceweave.pipelines.geometry import Geometry
 from sliceweave.pipelines.inference import Model, VolumeReport
-from sliceweave.pipelines.measuring import certainty_flags, reference_volumes_ml, without_side_if_unknown
+from sliceweave.pipelines.measuring import certainty_flags, reference_volumes_ml, title_of, without_side_if_unknown
 from sliceweave.pipelines.phantom import write_phantoms
 from sliceweave.pipelines.phantom_grid import PhantomOptions
 from sliceweave.pipelines.reading import read_scan
 from sliceweave.pipelines.report import Report
-from sliceweave.pipelines.rows import VOLUME_COLUMNS
+from sliceweave.pipelines.rows import VOLUME_COLUMNS, LabelResult
+from sliceweave.pipelines.screen import Screen
 from sliceweave.pipelines.studies import file_stem, id_of
 from sliceweave.pipelines.study_kind import study_kind
 from sliceweave.pipelines.tables import read_table
@@ -430,6 +431,22 @@ def test_an_empty_reference_is_zero_millilitres(good: Path, tmp_path: Path) -> N
     scan = read_scan(good)
     nib.save(nib.Nifti1Image(np.zeros(scan.voxels.shape, np.uint8), scan.geometry.affine_ras), tmp_path / "label.nii")
     assert reference_volumes_ml(str(tmp_path / "label.nii"), scan, {1: "hematoma"}) == {1: 0.0}
+
+
+@pytest.mark.parametrize(
+    ("is_video", "has_lengths", "title"),
+    [
+        (False, True, "s: cavity 0.1 ml"),
+        (True, True, "s: cavity 0.9 cm² at most"),
+        (True, False, "s: cavity (pixel size unknown)"),
+    ],
+)
+def test_a_title_says_what_is_known(is_video: bool, has_lengths: bool, title: str) -> None:
+    mask = np.zeros((20, 20, 4), np.uint8)
+    mask[5:15, 5:15, 2] = 1
+    geometry = Geometry(np.diag([-0.9, -1.0, 1, 1]), mask.shape)
+    results = [LabelResult("cavity", measure(mask, geometry))]
+    assert title_of("s", results, Screen(geometry, is_video, has_lengths)) == title
 
 
 def test_a_reference_that_does_not_fit_leaves_the_cell_empty(good: Path, tmp_path: Path) -> None:

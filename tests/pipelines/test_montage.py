@@ -16,12 +16,12 @@ from sliceweave.pipelines.tiles import label_colour
 PIXEL_MM = (0.9, 1.1)
 
 
-def head(slices: int) -> tuple[NDArray[np.float32], Geometry]:
+def head(slices: int) -> tuple[NDArray[np.float32], Screen]:
     """A bright ellipse stored so that the array's axes run to the left, back and top."""
     i, j = np.ogrid[:100, :120]
     ellipse = ((i - 50) / 40) ** 2 + ((j - 60) / 50) ** 2 < 1
     volume = np.repeat(np.where(ellipse, 35, -1000).astype(np.float32)[..., None], slices, axis=2)
-    return volume, Geometry(np.diag([-PIXEL_MM[0], -PIXEL_MM[1], 5.0, 1.0]), volume.shape)
+    return volume, Screen(Geometry(np.diag([-PIXEL_MM[0], -PIXEL_MM[1], 5.0, 1.0]), volume.shape))
 
 
 def lesion_mask(slices: int, first: int, last: int) -> NDArray[np.uint8]:
@@ -38,25 +38,25 @@ def outline_boxes(picture: NDArray[np.uint8]) -> list[tuple[int, ...]]:
 
 @pytest.mark.parametrize(("lesion_slices", "tiles"), [(1, 1), (5, 5), (7, 7), (24, 24), (30, 24)])
 def test_every_lesion_slice_has_a_tile_up_to_24(lesion_slices: int, tiles: int) -> None:
-    volume, geometry = head(32)
-    picture = montage(volume, lesion_mask(32, 1, 1 + lesion_slices), geometry, "pt1")
+    volume, screen = head(32)
+    picture = montage(volume, lesion_mask(32, 1, 1 + lesion_slices), screen, "pt1")
     assert len(outline_boxes(picture)) == tiles
     assert picture.dtype == np.uint8
     assert picture.shape[1] <= 1600
 
 
 def test_a_lesion_on_the_patients_right_is_shown_on_the_viewers_left() -> None:
-    volume, geometry = head(3)
+    volume, screen = head(3)
     mask = lesion_mask(3, 1, 2)
-    flipped = Geometry(np.diag([PIXEL_MM[0], -PIXEL_MM[1], 5.0, 1.0]), volume.shape)
-    right, left = (outline_boxes(montage(volume, mask, grid, "pt1"))[0] for grid in (geometry, flipped))
-    middle_px = montage(volume, mask, geometry, "pt1").shape[1] / 2
+    flipped = Screen(Geometry(np.diag([PIXEL_MM[0], -PIXEL_MM[1], 5.0, 1.0]), volume.shape))
+    right, left = (outline_boxes(montage(volume, mask, shown, "pt1"))[0] for shown in (screen, flipped))
+    middle_px = montage(volume, mask, screen, "pt1").shape[1] / 2
     assert right[0] + right[2] < middle_px < left[0]
 
 
 def test_pixels_that_are_not_square_are_shown_in_proportion() -> None:
-    volume, geometry = head(3)
-    _, _, width_px, height_px, _ = outline_boxes(montage(volume, lesion_mask(3, 1, 2), geometry, "pt1"))[0]
+    volume, screen = head(3)
+    _, _, width_px, height_px, _ = outline_boxes(montage(volume, lesion_mask(3, 1, 2), screen, "pt1"))[0]
     stroke_px = 2
     proportion = (height_px - stroke_px) / (width_px - stroke_px)
     assert proportion == pytest.approx(20 * PIXEL_MM[1] / (10 * PIXEL_MM[0]), rel=0.04)
@@ -64,8 +64,8 @@ def test_pixels_that_are_not_square_are_shown_in_proportion() -> None:
 
 @pytest.mark.parametrize(("slices", "columns", "rows"), [(1, 1, 1), (5, 5, 1), (12, 6, 2), (32, 6, 2)])
 def test_a_healthy_study_shows_up_to_12_slices_without_outlines(slices: int, columns: int, rows: int) -> None:
-    volume, geometry = head(slices)
-    picture = montage(volume, np.zeros(volume.shape, np.uint8), geometry, "pt1 · 0.0 ml")
+    volume, screen = head(slices)
+    picture = montage(volume, np.zeros(volume.shape, np.uint8), screen, "pt1 · 0.0 ml")
     assert outline_boxes(picture) == []
     assert picture.shape[1] == columns * 264 + 8
     assert picture.shape[0] // 300 == rows
@@ -73,21 +73,21 @@ def test_a_healthy_study_shows_up_to_12_slices_without_outlines(slices: int, col
 
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.int16, np.float32])
 def test_the_mask_may_have_any_type_and_nothing_is_changed(dtype: type) -> None:
-    volume, geometry = head(4)
+    volume, screen = head(4)
     mask: NDArray[Any] = lesion_mask(4, 1, 3).astype(dtype)
     before = volume.copy(), mask.copy()
-    picture = montage(volume, mask, geometry, "pt1")
-    np.testing.assert_array_equal(picture, montage(volume, lesion_mask(4, 1, 3), geometry, "pt1"))
+    picture = montage(volume, mask, screen, "pt1")
+    np.testing.assert_array_equal(picture, montage(volume, lesion_mask(4, 1, 3), screen, "pt1"))
     np.testing.assert_array_equal(volume, before[0])
     np.testing.assert_array_equal(mask, before[1])
 
 
 def test_two_labels_get_two_colours_and_a_key() -> None:
-    volume, geometry = head(4)
+    volume, screen = head(4)
     mask = lesion_mask(4, 1, 3)
-    one = montage(volume, mask, geometry, "pt1")
+    one = montage(volume, mask, screen, "pt1")
     mask[60:70, 50:60, 2] = 2
-    two = montage(volume, mask, geometry, "pt1")
+    two = montage(volume, mask, screen, "pt1")
     assert two.shape[0] > one.shape[0]
     assert (two == label_colour(2)).all(axis=2).any()
     assert not (one == label_colour(2)).all(axis=2).any()
@@ -97,9 +97,9 @@ def test_two_labels_get_two_colours_and_a_key() -> None:
     "title", ["", "x" * 300, "张伟 Łódź · hematoma 19.1 ml", "two\nlines\tof text", "a word " * 40]
 )
 def test_any_title_fits_the_picture(title: str) -> None:
-    volume, geometry = head(2)
-    picture = montage(volume, lesion_mask(2, 0, 2), geometry, title)
-    short = montage(volume, lesion_mask(2, 0, 2), geometry, "pt1")
+    volume, screen = head(2)
+    picture = montage(volume, lesion_mask(2, 0, 2), screen, title)
+    short = montage(volume, lesion_mask(2, 0, 2), screen, "pt1")
     extra_px = picture.shape[0] - short.shape[0]
     assert extra_px % 28 == 0
     np.testing.assert_array_equal(picture[28 + extra_px :], short[28:])
@@ -107,8 +107,8 @@ def test_any_title_fits_the_picture(title: str) -> None:
 
 
 def test_a_scan_without_a_bright_voxel_is_shown_whole() -> None:
-    volume, geometry = head(3)
-    assert montage(volume * 0 - 1000, np.zeros(volume.shape), geometry, "air").shape[0] > 300
+    volume, screen = head(3)
+    assert montage(volume * 0 - 1000, np.zeros(volume.shape), screen, "air").shape[0] > 300
 
 
 def test_the_largest_slice_is_always_among_the_chosen() -> None:
@@ -149,6 +149,17 @@ def test_frames_of_a_video_have_no_sides_and_no_position() -> None:
     assert (slices.name(3), slices.side_letters) == ("slice 3", ("R", "L"))
     image, mask = np.zeros((40, 30, 5), np.float32), np.zeros((40, 30, 5), np.uint8)
     mask[10:20, 10:20, 2] = 1
-    video, volume = (montage(image, mask, geometry, "a", is_video=flag) for flag in (True, False))
+    video, volume = (montage(image, mask, screen, "a") for screen in (frames, slices))
     assert video.shape == volume.shape
     assert not np.array_equal(video, volume)
+
+
+def test_no_area_is_written_where_nobody_knows_how_long_a_pixel_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts: list[str] = []
+    monkeypatch.setattr("sliceweave.pipelines.montage.write", lambda _picture, text, *_: texts.append(text))
+    geometry = Geometry(np.diag([-0.7, -0.7, 1, 1]), (40, 30, 5))
+    image, mask = np.zeros((40, 30, 5), np.float32), np.zeros((40, 30, 5), np.uint8)
+    mask[10:20, 10:20, 2] = 1
+    for has_lengths in (True, False):
+        montage(image, mask, Screen(geometry, True, has_lengths), "title")
+    assert [text for text in texts if text.startswith("frame")] == ["frame 2 · 49.0 mm²", "frame 2"]

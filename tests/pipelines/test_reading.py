@@ -14,7 +14,7 @@ from monai.transforms import LoadImage
 from scipy.spatial.transform import Rotation
 
 from sliceweave.pipelines.errors import InputError
-from sliceweave.pipelines.reading import StudyReader, read_scan, write_mask
+from sliceweave.pipelines.reading import StudyReader, read_grid, read_scan, write_mask
 from sliceweave.pipelines.studies import CONVERSION_ADVICE
 
 SHAPE = (20, 30, 12)
@@ -218,11 +218,25 @@ def test_slice_positions_come_from_the_file_beside_the_image(tmp_path, name):
     (tmp_path / name).write_text(json.dumps({"slice_origins_ras_mm": [[0, 0, height] for height in heights_mm]}))
     scan = read_scan(save(tmp_path / "a.nii.gz", affine=affine), "patient/1")
     assert scan.geometry.flags == ("uneven_slices",)
+    grid, _ = read_grid(tmp_path / "a.nii.gz", "patient/1")
+    np.testing.assert_array_equal(grid.slice_thicknesses_mm, scan.geometry.slice_thicknesses_mm)
 
 
 def test_a_broken_file_of_slice_positions_is_named(tmp_path):
     (tmp_path / "a.geometry.json").write_text("{")
     assert "a.geometry.json" in reason(save(tmp_path / "a.nii"))
+
+
+def test_the_grid_alone_is_that_of_the_scan_and_needs_no_voxels(tmp_path):
+    for path in (save(tmp_path / "a.nii.gz"), nrrd(tmp_path / "a.nrrd")):
+        scan, (grid, header) = read_scan(path), read_grid(path)
+        np.testing.assert_array_equal(grid.affine_ras, scan.geometry.affine_ras)
+        assert grid.shape == scan.geometry.shape
+        assert header.binaryblock == scan.header.binaryblock
+    whole = save(tmp_path / "whole.nii.gz")
+    assert read_grid(cut(whole, 1000))[0].shape == SHAPE
+    with pytest.raises(InputError, match=r"nowhere\.nii: expected a file that can be read"):
+        read_grid(tmp_path / "nowhere.nii")
 
 
 @pytest.mark.parametrize("count", [1, 8, 9, 1000, 10_000])

@@ -61,6 +61,14 @@ def test_only_a_video_is_flagged_for_want_of_a_pixel_size() -> None:
     assert StudyKind("RAS").flags(scan_of(voxels, "unknown")) == ()
 
 
+@pytest.mark.parametrize("unit", ["mm", "unknown"])
+@pytest.mark.parametrize("has_volume", [True, False])
+def test_a_screen_knows_whether_it_shows_a_video_and_lengths(has_volume: bool, unit: str) -> None:
+    screen = StudyKind("RAS", has_volume=has_volume).screen(scan_of(np.zeros(SHAPE), unit))
+    assert screen.is_video is not has_volume
+    assert screen.has_lengths is (has_volume or unit == "mm")
+
+
 def test_only_heads_have_a_middle() -> None:
     scan = scan_of(np.zeros(SHAPE))
     assert StudyKind("RAS", checks="head_ct").middle_r_mm(scan.voxels, scan.geometry) == 0.5 * (SHAPE[0] - 1) / 2
