@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from bundle_runs import NARROW, FolderOf, every_bundle, quick, run, workflow
+from ignite.engine import Engine
 
 from sliceweave.pipelines.bundles import labels_of
 from sliceweave.pipelines.checkpoints import declared_settings
@@ -51,6 +52,20 @@ def test_a_training_that_was_stopped_and_resumed_ends_as_one_that_was_not(
     assert_same(resumed["network"], whole["network"])
     weights = [torch.load(folder / "model.pt", weights_only=True) for folder in (tmp_path, trained(task))]
     assert_same(*weights)
+
+
+@every_bundle
+def test_healthy_validation_studies_count_and_a_false_alarm_is_zero(task: str) -> None:
+    (name, metric), *others = workflow(task, ["train"], {}).parser.get_parsed_content("validate::key_metric").items()
+    empty = torch.zeros(1, 6, 5, 4)
+    marked, alarm = empty.clone(), empty.clone()
+    marked[:, 1:3], alarm[:, 2, 2, 2] = 1, 1
+    engine = Engine(lambda _, pair: [dict(zip(("pred", "label"), pair, strict=True))])
+    metric.attach(engine, name)
+    engine.run([(empty, empty), (alarm, empty), (marked, marked)])
+    assert (name, others) == ("val_mean_dice", [])
+    second = [1, 1, 1] if len(labels_of(task)) == 2 else []  # of a class that is nowhere
+    assert engine.state.metrics[name] == pytest.approx(np.mean([1, 0, 1, *second]))
 
 
 def test_mixed_precision_may_be_declined_in_text(cohort: FolderOf, tmp_path: Path) -> None:
