@@ -1,5 +1,8 @@
-"""Which of the processes that train together this one is."""
+"""Which of the processes that train together this one is, and what it trains on."""
 
+import os
+
+import torch
 import torch.distributed as dist
 
 
@@ -11,6 +14,21 @@ def rank() -> int:
 def world_size() -> int:
     """How many processes train together; 1 where this one is alone."""
     return dist.get_world_size() if _together() else 1
+
+
+def own_device() -> torch.device:
+    """The CUDA device of this process among its machine's, as torchrun counts them; without CUDA the processor."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+
+
+def join(device: torch.device | str) -> None:
+    """Makes this process, started by torchrun, one of those that train together: over nccl on CUDA, else over gloo."""
+    device = torch.device(device)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
 
 
 def _together() -> bool:

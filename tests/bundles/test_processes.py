@@ -27,13 +27,14 @@ def single_threaded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def train(task: str, stages: list[str], overrides: dict[str, Any], more: dict[str, Any], folder: Path) -> Path:
-    """Output folder of a training whose last config file holds `more`."""
+    """Output folder of a training whose last config file holds `more`, what it printed in `log.txt`."""
     folder.mkdir(exist_ok=True)
     (folder / "more.yaml").write_text(yaml.safe_dump(more), "utf-8")
     launcher = TORCHRUN if "multi_gpu" in stages else ()
     places = {"output_dir": folder, "cache_dir": folder.parent / "cache"}
     done = run_command(command(task, stages, {**overrides, **places}, *launcher, last=folder / "more.yaml"), folder)
     assert done.returncode == 0, done.stderr[-3000:]
+    (folder / "log.txt").write_text(done.stdout + done.stderr, "utf-8")
     return folder
 
 
@@ -78,3 +79,11 @@ def test_ranks_end_with_the_same_weights_and_batch_norm_statistics(cohort: Folde
     assert differing(first, second) == []
     kept = torch.load(folder / "last.pt", weights_only=True)["network"]
     assert differing(first, kept) == []
+    assert_one_process_has_spoken(folder)
+
+
+def assert_one_process_has_spoken(folder: Path) -> None:
+    log = (folder / "log.txt").read_text("utf-8")
+    assert log.count("Epoch[2] Metrics -- val_mean_dice") == 1
+    names = [path.name.split(".") for path in folder.glob("events.out.tfevents.*")]
+    assert len({process for *_, process, _ in names}) == 1
