@@ -2,9 +2,10 @@
 
 import errno
 import os
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -57,10 +58,31 @@ def remove(path: Path) -> None:
         raise InputError(f"cannot remove {path}: {error.strerror}; remove it, or choose another folder") from error
 
 
-def remove_partials(folder: Path) -> None:
-    """Clears what a killed run left half written in the folder."""
+def make_folder(folder: Path | str, advice: str, dead_after_s: float = 0) -> None:
+    """Makes a folder to write to, and clears what a killed run left half written in it.
+
+    Args:
+        advice: what to do where that fails.
+        dead_after_s: age of what is half written from which nobody can be writing it any more.
+
+    Raises:
+        InputError: it cannot be made, or not be written to.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        _remove_partials(folder, dead_after_s)
+    except OSError as error:
+        raise InputError(f"cannot use {folder}: {error.strerror}; {advice}") from error
+
+
+def _remove_partials(folder: Path, dead_after_s: float) -> None:
     for partial in folder.glob(f".*{PARTIAL_SUFFIX}"):
-        partial.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another process was faster
+            if time.time() - partial.stat().st_mtime >= dead_after_s:
+                partial.unlink()
 
 
 def _what_to_do(path: Path, error: OSError) -> str:

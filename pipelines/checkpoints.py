@@ -14,7 +14,7 @@ from ignite.engine import Events
 from monai.engines import Evaluator, Trainer
 from monai.handlers import CheckpointLoader
 
-from sliceweave.pipelines.atomic import write_atomically
+from sliceweave.pipelines.atomic import make_folder, write_atomically
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.options import yes_or_no
 
@@ -29,7 +29,7 @@ def save_atomically(content: Any, path: Path) -> None:
     Raises:
         InputError: it cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent, "choose another folder")
     buffer = io.BytesIO()
     torch.save(content, buffer)
     write_atomically(path, buffer.getvalue())

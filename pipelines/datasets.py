@@ -56,8 +56,8 @@ def split(dataset_dir: str | None, validation_share: float, seed: int) -> dict[s
     Raises:
         InputError: nothing to work on, or nothing left to train on.
     """
-    if not 0 < validation_share <= 1:
-        raise InputError(f"--validation_share is above 0 and at most 1, got {validation_share}")
+    if not isinstance(validation_share, int | float) or not 0 < validation_share <= 1:
+        raise InputError(f"--validation_share is a number above 0 and at most 1, got {validation_share!r}")
     cases = datalist(dataset_dir, labelled=True)
     prepared = Path(str(dataset_dir), "datalist.json")
     if validation_share < 1 and is_prepared(prepared):

@@ -41,6 +41,18 @@ def in_plane_size(plane_size: Any) -> list[int]:
     return [*plane_size, -1]
 
 
+def check_schedule(epochs: Any, batch_size: Any, val_interval: Any) -> None:
+    """That a training can begin and will keep weights: those of a validation.
+
+    Raises:
+        InputError: not positive whole numbers, or no validation before the last epoch is over.
+    """
+    for name, value in {"epochs": epochs, "batch_size": batch_size, "val_interval": val_interval}.items():
+        whole_number(value, name)
+    if val_interval > epochs:
+        raise InputError(f"--val_interval is at most --epochs ({epochs}), else no weights are kept; got {val_interval}")
+
+
 def whole_number(value: Any, name: str, odd: bool = False) -> int:
     """A positive whole number, odd if it has to be.
 

@@ -18,8 +18,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from sliceweave.pipelines.atomic import remove, remove_partials, write_atomically
-from sliceweave.pipelines.errors import InputError
+from sliceweave.pipelines.atomic import make_folder, remove, write_atomically
 from sliceweave.pipelines.phantom_grid import PhantomOptions, ScanGrid
 from sliceweave.pipelines.phantom_tasks import phantom_task
 
@@ -39,7 +38,8 @@ def write_phantoms(
         InputError: the task has no phantoms, or the directory cannot be written.
     """
     grid = phantom_task(task).grid
-    _prepare(directory)
+    for folder in _FOLDERS:
+        make_folder(directory / folder, "name another DIRECTORY")
     truth = _read_truth(directory / "truth.csv")
     missing = [
         i
@@ -101,15 +101,6 @@ def _sidecar_bytes(grid: ScanGrid) -> bytes:
         "slice_thickness_mm": grid.slice_thickness_mm.tolist(),
     }
     return json.dumps(content).encode()
-
-
-def _prepare(directory: Path) -> None:
-    try:
-        for folder in _FOLDERS:
-            (directory / folder).mkdir(parents=True, exist_ok=True)
-            remove_partials(directory / folder)
-    except OSError as error:
-        raise InputError(f"{directory}: cannot make this folder ({error.strerror}); name another one") from error
 
 
 def _is_written(directory: Path, name: str, grid: ScanGrid, uneven: bool) -> bool:

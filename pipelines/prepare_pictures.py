@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from sliceweave.pipelines.errors import InputError
+from sliceweave.pipelines.atomic import make_folder
 from sliceweave.pipelines.measuring import turned
 from sliceweave.pipelines.montage import montage, write_png
 from sliceweave.pipelines.prepare_tasks import PrepareTask
@@ -22,10 +22,7 @@ def draw_pictures(task: PrepareTask, dest: Path, rows: Iterable[Row]) -> None:
         InputError: the folder cannot be made, or a file cannot be written.
     """
     folder = dest / "pictures"
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make {folder}: {error.strerror}; remove what stands there") from error
+    make_folder(folder, "remove what stands there")
     for row in tqdm(list(rows), desc="pictures", unit="study"):
         stem = file_stem(str(row["study_id"]))
         image, picture = dest / "images" / f"{stem}.nii.gz", folder / f"{stem}.png"

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sliceweave.pipelines.atomic import remove_partials, write_atomically
+from sliceweave.pipelines.atomic import make_folder, write_atomically
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.patients import Side, on_their_sides
 from sliceweave.pipelines.rows import Row
@@ -42,13 +42,8 @@ class PreparedFolder:
         Raises:
             InputError: it cannot.
         """
-        try:
-            for folder in FOLDERS:
-                (self.directory / folder).mkdir(parents=True, exist_ok=True)
-                remove_partials(self.directory / folder)
-            remove_partials(self.directory)
-        except OSError as error:
-            raise InputError(f"cannot use {self.directory}: {error.strerror}; choose another folder") from error
+        for folder in (self.directory, *(self.directory / name for name in FOLDERS)):
+            make_folder(folder, "name another DEST")
         self.save(list(self.rows.values()))
 
     def holds(self, row: Row) -> bool:

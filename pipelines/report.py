@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple, final
 
-from sliceweave.pipelines.atomic import remove_partials
+from sliceweave.pipelines.atomic import make_folder
 from sliceweave.pipelines.cells import Cell, printable
 from sliceweave.pipelines.columns import LESION_COLUMNS, SLICE_COLUMNS, VOLUME_COLUMNS
 from sliceweave.pipelines.errors import InputError
@@ -57,7 +57,7 @@ class Report:
         Raises:
             InputError: the folder cannot be written to.
         """
-        _prepare(self.directory)
+        make_folder(self.directory, "choose another folder with --output_dir")
         if not self._resumes and os.path.exists(self._volumes.path):
             logger.warning("%s: the tables of an earlier run are replaced", self.directory)
         # Here volumes.csv comes first: its old rows must not vouch for the other tables once those are new.
@@ -118,11 +118,3 @@ def _check_labels(path: Path, rows: Iterable[Mapping[str, str]]) -> None:
         if key in seen:
             raise InputError(f"{path}: study {key[0]} has two rows for label {key[1]!r}; remove one")
         seen.add(key)
-
-
-def _prepare(directory: Path) -> None:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        remove_partials(directory)
-    except OSError as error:
-        raise InputError(f"cannot use {directory} as output folder: {error.strerror}; choose another one") from error

@@ -4,9 +4,8 @@ import logging
 from pathlib import Path
 from typing import final
 
-from sliceweave.pipelines.atomic import remove, remove_partials
+from sliceweave.pipelines.atomic import make_folder, remove
 from sliceweave.pipelines.columns import CASE_COLUMNS, FAILED_COLUMNS, SUMMARY_COLUMNS
-from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.score_summary import Row, summary_rows
 from sliceweave.pipelines.scoring import CaseScore
 from sliceweave.pipelines.tables import Table
@@ -37,12 +36,7 @@ class ScoreTables:
         self._cases = Table(self.directory / "cases.csv", CASE_COLUMNS)
         self._failed = Table(self.directory / "failed.csv", FAILED_COLUMNS)
         self._summary = Table(self.directory / "summary.csv", SUMMARY_COLUMNS)
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            remove_partials(self.directory)
-        except OSError as error:
-            reason = f"{error.strerror}; choose another one"
-            raise InputError(f"cannot use {self.directory} as output folder: {reason}") from error
+        make_folder(self.directory, "choose another folder with --output_dir")
         if self._cases.path.exists():
             logger.warning("%s: the tables of an earlier run are replaced", self.directory)
         remove(self._summary.path)

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import pickle
-import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +15,7 @@ from monai.transforms.traits import RandomizableTrait
 from tqdm import tqdm
 
 import sliceweave.transforms
-from sliceweave.pipelines.atomic import PARTIAL_SUFFIX
+from sliceweave.pipelines.atomic import make_folder
 from sliceweave.pipelines.errors import InputError, input_error_in, reason_of
 from sliceweave.pipelines.processes import rank, world_size
 from sliceweave.pipelines.studies import image_suffix
@@ -68,7 +67,7 @@ class VolumeCache:
         return iter(self.volumes)
 
     def _make(self, missing: Sequence[tuple[Case, Path]], transform: Chain, cases: int) -> None:
-        _make_folder(self.directory)
+        make_folder(self.directory, "choose another folder with --cache_dir", _DEAD_AFTER_S)
         first = rank() * len(missing) // world_size()
         failures = []
         for case, path in tqdm([*missing[first:], *missing[:first]], "preparing volumes", disable=None):
@@ -123,19 +122,6 @@ def _state(path: Path) -> tuple[str, int, int]:
     except OSError:
         return os.path.abspath(path), -1, -1
     return os.path.abspath(path), status.st_size, status.st_mtime_ns
-
-
-def _make_folder(folder: Path) -> None:
-    """Makes the folder; clears what a killed run left half written, but nothing that another may be writing now."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for partial in folder.glob(f".*{PARTIAL_SUFFIX}"):
-            if time.time() - partial.stat().st_mtime > _DEAD_AFTER_S:
-                partial.unlink(missing_ok=True)
-    except FileNotFoundError:  # another process cleared it first
-        return
-    except OSError as error:
-        raise InputError(f"cannot use {folder}: {error.strerror}; choose another folder with --cache_dir") from error
 
 
 def _failure(case: Case, error: Exception) -> str:

@@ -24,6 +24,32 @@ def run_inference(cohort: Path, weights: Path, stages: list[str], folder: Path, 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("option", "typed", "words"),
+    [
+        ("bf16", "maybe", "--bf16 is True or False, got 'maybe'"),
+        ("amp", "maybe", "--amp is True or False, got 'maybe'"),
+        ("output_dir", "file/out", "cannot use file/out: Not a directory; choose another folder with --output_dir"),
+        ("validation_share", "10%", "--validation_share is a number above 0 and at most 1, got '10%'"),
+        ("batch_size", "0", "--batch_size is a whole number from 1, got 0"),
+        ("epochs", "x", "--epochs is a whole number from 1, got 'x'"),
+        ("val_interval", "0", "--val_interval is a whole number from 1, got 0"),
+        ("val_interval", "3", "--val_interval is at most --epochs (2), else no weights are kept; got 3"),
+    ],
+)
+def test_an_option_that_training_cannot_use_is_one_line_and_status_1(
+    option: str, typed: str, words: str, cohort: FolderOf, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    places = {"dataset_dir": cohort(TASK), "output_dir": tmp_path / "out"}
+    done = run_command(command(TASK, ["train"], {**places, **quick(TASK), option: typed}), tmp_path)
+    assert done.returncode == 1
+    assert [line for line in done.stderr.splitlines() if line.startswith("error: ")] == [f"error: {words}"]
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not list(tmp_path.rglob("*.pt"))
+
+
+@pytest.mark.slow
 def test_weights_of_another_mode_are_one_line_and_status_1(cohort: FolderOf, trained: FolderOf, tmp_path: Path) -> None:
     weights = trained(TASK) / "model.pt"
     errors = run_inference(cohort(TASK), weights, ["inference", "3d"], tmp_path)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sliceweave.pipelines.atomic import PARTIAL_SUFFIX, remove_partials, write_atomically
+from sliceweave.pipelines.atomic import PARTIAL_SUFFIX, make_folder, write_atomically
 from sliceweave.pipelines.errors import InputError
 
 DiskSize = Callable[[int], AbstractContextManager[None]]
@@ -54,5 +54,22 @@ def test_a_path_below_a_file_is_a_clear_error(tmp_path: Path) -> None:
 def test_only_partial_files_are_cleared(tmp_path: Path) -> None:
     (tmp_path / f".1234{PARTIAL_SUFFIX}").touch()
     (tmp_path / "mine.txt").touch()
-    remove_partials(tmp_path)
+    make_folder(tmp_path, "go elsewhere")
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_what_others_may_be_writing_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / f".1234{PARTIAL_SUFFIX}").touch()
+    make_folder(tmp_path, "go elsewhere", dead_after_s=60)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_folder_that_cannot_be_made_or_written_to_is_one_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"^cannot use .*file/out: Not a directory; go elsewhere$"):
+        make_folder(tmp_path / "file/out", "go elsewhere")
+    monkeypatch.setattr("os.access", lambda *_: False)  # as it is for whoever is not root
+    with pytest.raises(InputError, match=r"^cannot use .*out: Permission denied; go elsewhere$"):
+        make_folder(tmp_path / "out", "go elsewhere")

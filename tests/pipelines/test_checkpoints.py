@@ -32,6 +32,12 @@ def test_weights_come_back(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "deep/er").iterdir()] == ["model.pt"]
 
 
+def test_a_place_where_nothing_can_be_written_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"^cannot use .*file/out: Not a directory; choose another folder$"):
+        save_atomically({}, tmp_path / "file/out/model.pt")
+
+
 def complaint(path: Path) -> str:
     with pytest.raises(InputError) as caught:
         load_weights(SelfAttentionUNet(2, 1, 1, WIDTHS), str(path))

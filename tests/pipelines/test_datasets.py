@@ -105,8 +105,8 @@ def test_a_label_that_does_not_belong_to_its_image_is_refused(folder: Path, edit
     CheckLabeld([0, 1])(read()(labelled(folder, lambda voxels, affine: (voxels, affine))))
 
 
-@pytest.mark.parametrize("share", [0, -0.1, 1.1])
-def test_validation_needs_a_share(folder: Path, share: float) -> None:
+@pytest.mark.parametrize("share", [0, -0.1, 1.1, "10%", None])
+def test_validation_needs_a_share(folder: Path, share: Any) -> None:
     with pytest.raises(InputError, match="--validation_share"):
         split(str(folder), share, seed=0)
 

@@ -269,7 +269,7 @@ def run(dataset_dir: Path | str, output_dir: Path, *options: str, **how: object)
     [
         ("nowhere", "out", "'nowhere' does not exist"),
         ("empty", "out", "'empty' holds no study"),
-        ("{phantoms}", "file/out", "cannot use file/out as output folder"),
+        ("{phantoms}", "file/out", "cannot use file/out: Not a directory; choose another folder with --output_dir"),
         ("{phantoms} --threshold 40", "out", "--threshold is a probability between 0 and 1, got 40"),
     ],
 )

@@ -1,7 +1,7 @@
 import pytest
 
 from sliceweave.pipelines.errors import InputError
-from sliceweave.pipelines.options import in_plane_size, probability, whole_number, yes_or_no
+from sliceweave.pipelines.options import check_schedule, in_plane_size, probability, whole_number, yes_or_no
 
 
 @pytest.mark.parametrize(("typed", "meant"), [(True, True), ("true", True), ("False", False), ("false", False)])
@@ -14,6 +14,23 @@ def test_values_in_range_pass_as_they_are() -> None:
     assert in_plane_size([256, 320]) == [256, 320, -1]
     assert in_plane_size((256, 320)) == [256, 320, -1]
     assert whole_number(3, "slab", odd=True) == 3
+
+
+@pytest.mark.parametrize(
+    ("epochs", "batch_size", "val_interval", "words"),
+    [
+        ("x", 1, 1, "--epochs is a whole number from 1, got 'x'"),
+        (5, 0, 1, "--batch_size is a whole number from 1, got 0"),
+        (5, 1, 0, "--val_interval is a whole number from 1, got 0"),
+        (5, 1, 6, "--val_interval is at most --epochs .5., else no weights are kept; got 6"),
+    ],
+)
+def test_a_schedule_that_cannot_be_is_one_clear_line(
+    epochs: object, batch_size: object, val_interval: object, words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        check_schedule(epochs, batch_size, val_interval)
+    check_schedule(5, 1, 5)
 
 
 @pytest.mark.parametrize("typed", ["maybe", None, 2, ""])

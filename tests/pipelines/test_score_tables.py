@@ -99,5 +99,5 @@ def test_a_new_run_replaces_all_of_an_earlier_one(tmp_path: Path, caplog: pytest
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"file.*output folder"):
+    with pytest.raises(InputError, match=r"cannot use .*file.*; choose another folder with --output_dir"):
         ScoreTables(tmp_path / "file" / "out").start()
