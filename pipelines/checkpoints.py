@@ -5,8 +5,9 @@ import io
 import json
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from sliceweave.pipelines.options import yes_or_no
 logger = logging.getLogger(__name__)
 
 _DECLARATION = "sliceweave"
+_SETTINGS = "settings"
 
 
 def save_atomically(content: Any, path: Path) -> None:
@@ -170,12 +172,21 @@ class TrainingState:
     Args:
         objects: what has a state dict (network, optimiser, scheduler); the trainer and its gradient scaler are added.
         validator: the engine whose best metric so far is kept too.
+        settings: options, in one mapping or several, that a resumed training shares with its beginning.
     """
 
-    def __init__(self, path: str, objects: Mapping[str, Any], validator: Evaluator, resume: bool = False) -> None:
+    def __init__(
+        self,
+        path: str,
+        objects: Mapping[str, Any],
+        validator: Evaluator,
+        resume: bool = False,
+        settings: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
         self.path = Path(path)
         self.objects = {**objects, "validator": validator}
         self.resume = yes_or_no(resume, "resume")
+        self.settings = {name: value for options in settings for name, value in options.items()}
         validator.state_dict_user_keys.extend(["best_metric", "best_metric_epoch"])
 
     def attach(self, engine: Trainer) -> None:
@@ -194,14 +205,27 @@ class TrainingState:
         """Takes the state up again.
 
         Raises:
-            InputError: it belongs to a network or optimiser of another shape.
+            InputError: it is damaged, or belongs to a training with other settings, other steps in an epoch, or a
+                network or optimiser of another shape.
         """
         try:
+            self._check_same(torch.load(self.path, "cpu", weights_only=True, mmap=True), engine)
             CheckpointLoader(str(self.path), self.objects, map_location={"cuda:0": "cpu"})(engine)
-        except (RuntimeError, ValueError, KeyError) as error:
-            detail = " ".join(str(error).split())[:200]
-            raise InputError(f"{self.path}: not a training of this configuration, cannot resume: {detail}") from error
+        except (RuntimeError, ValueError, KeyError, EOFError, UnpicklingError) as error:
+            detail = " ".join(str(error).split())[:300]
+            raise InputError(
+                f"{self.path}: not a training of this configuration, cannot resume: {detail}; "
+                "give what it began with, or start anew with another --output_dir"
+            ) from error
+
+    def _check_same(self, saved: Mapping[str, Any], engine: Trainer) -> None:
+        """Raises ValueError where settings or steps differ: they would silently be kept as they were."""
+        theirs = {**saved.get(_SETTINGS, self.settings), "steps in an epoch": saved["trainer"]["epoch_length"]}
+        ours = {**self.settings, "steps in an epoch": engine.state.epoch_length}
+        if differing := [name for name in ours if ours[name] != theirs.get(name)]:
+            raise ValueError(", ".join(f"{name} was {theirs.get(name)}, is {ours[name]}" for name in differing))
 
     def __call__(self, engine: Trainer) -> None:
         if engine.state.rank == 0:
-            save_atomically({name: state_of(item) for name, item in self.objects.items()}, self.path)
+            states = {name: state_of(item) for name, item in self.objects.items()}
+            save_atomically({**states, _SETTINGS: self.settings}, self.path)

@@ -1,5 +1,6 @@
 """Every bundle trains, resumes and is evaluated on a miniature cohort."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,17 @@ def test_a_training_that_was_stopped_and_resumed_ends_as_one_that_was_not(
     assert_same(resumed["network"], whole["network"])
     weights = [torch.load(folder / "model.pt", weights_only=True) for folder in (tmp_path, trained(task))]
     assert_same(*weights)
+
+
+def test_a_resumed_training_keeps_to_the_options_it_began_with(
+    cohort: FolderOf, trained: FolderOf, tmp_path: Path
+) -> None:
+    shutil.copy(trained("hematoma") / "last.pt", tmp_path)
+    places = {"dataset_dir": str(cohort("hematoma")), "output_dir": str(tmp_path), **quick("hematoma"), "epochs": 14}
+    with pytest.raises((InputError, RuntimeError)) as caught:
+        run("hematoma", ["train"], {**places, "resume": True, "batch_size": 2, "plane_size": [48, 48]})
+    meant = str(input_error_in(caught.value))
+    assert "plane_size was [32, 32], is [48, 48], batch_size was 4, is 2, steps in an epoch was" in meant
 
 
 @every_bundle

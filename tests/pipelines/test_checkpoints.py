@@ -140,13 +140,16 @@ def validator_with(scores: list[float], network: nn.Module, path: Path) -> Super
     return engine
 
 
-def trainer_with(network: nn.Module, path: Path, scores: list[float], resume: bool = False) -> SupervisedTrainer:
+def trainer_with(
+    network: nn.Module, path: Path, scores: list[float], resume: bool = False, steps: int = 1, **settings: object
+) -> SupervisedTrainer:
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
     validator = validator_with(scores, network, path / "model.pt")
-    state = TrainingState(str(path / "last.pt"), {"network": network, "optimizer": optimizer}, validator, resume)
-    batch = {"image": torch.ones(1, 2), "label": torch.zeros(1, 1)}
+    objects = {"network": network, "optimizer": optimizer}
+    state = TrainingState(str(path / "last.pt"), objects, validator, resume, [{"widths": [2, 4]}, settings])
+    batches = [{"image": torch.ones(1, 2), "label": torch.zeros(1, 1)}] * steps
     trainer = SupervisedTrainer(
-        torch.device("cpu"), len(scores), [batch], network, optimizer, nn.MSELoss(), train_handlers=[state]
+        torch.device("cpu"), len(scores), batches, network, optimizer, nn.MSELoss(), train_handlers=[state]
     )
     trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda engine: validator.run(engine.state.epoch))
     return trainer
@@ -165,6 +168,31 @@ def test_a_state_of_another_network_is_one_clear_line(tmp_path: Path) -> None:
     other = trainer_with(nn.Linear(2, 1, bias=False), tmp_path, [0.5, 0.6], resume=True)
     with pytest.raises(InputError, match=r"last.pt: not a training of this configuration, cannot resume"):
         other.run()
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"steps": 3}, "steps in an epoch was 2, is 3"),
+        ({"steps": 2, "batch_size": 4}, "batch_size was 2, is 4"),
+        ({"steps": 2, "batch_size": 2, "seed": 1}, "seed was None, is 1"),
+    ],
+)
+def test_what_a_resumed_training_would_silently_keep_is_refused(
+    tmp_path: Path, changed: dict[str, int], words: str
+) -> None:
+    trainer_with(nn.Linear(2, 1), tmp_path, [0.5], steps=2, batch_size=2).run()
+    with pytest.raises(InputError, match=f"cannot resume: .*{words}.*another --output_dir"):
+        trainer_with(nn.Linear(2, 1), tmp_path, [0.5, 0.6], resume=True, **changed).run()
+    longer = trainer_with(nn.Linear(2, 1), tmp_path, [0.5, 0.6, 0.7], resume=True, steps=2, batch_size=2)
+    longer.run()
+    assert longer.state.iteration == 3 * 2
+
+
+def test_a_state_that_is_damaged_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "last.pt").write_bytes(b"no state")
+    with pytest.raises(InputError, match=r"last.pt: not a training of this configuration, cannot resume"):
+        trainer_with(nn.Linear(2, 1), tmp_path, [0.5], resume=True).run()
 
 
 def test_a_resumed_training_continues_as_if_never_stopped(tmp_path: Path) -> None:
