@@ -22,12 +22,14 @@ from sliceweave.pipelines.volume_cache import Case, Chain, VolumeCache
 
 logger = logging.getLogger(__name__)
 
+_LEFT_OUT_NAMED = 3
+
 
 def datalist(dataset_dir: str | None, labelled: bool = False) -> list[dict[str, str]]:
     """MONAI's list of cases, `study_id`, `image` and, where there is one, `label`, from whatever `find_studies` takes.
 
     Args:
-        labelled: leave out studies without a label, and complain if none is left.
+        labelled: leave out studies without a label, say which, and complain if none is left.
 
     Raises:
         InputError: nothing to work on.
@@ -44,6 +46,9 @@ def datalist(dataset_dir: str | None, labelled: bool = False) -> list[dict[str, 
         raise InputError(
             f"{dataset_dir}: none of {len(cases)} studies has a label: expected images/ and labels/ beside it"
         )
+    if left_out := [case["study_id"] for case in cases if "label" not in case]:
+        named = ", ".join(left_out[:_LEFT_OUT_NAMED]) + (", …" if len(left_out) > _LEFT_OUT_NAMED else "")
+        logger.warning("%d of %d studies have no label and are left out: %s", len(left_out), len(cases), named)
     return pairs
 
 

@@ -46,6 +46,17 @@ def test_the_datalist_has_a_label_where_there_is_one(folder: Path) -> None:
     assert len(datalist(str(folder), labelled=True)) == 5
 
 
+@pytest.mark.parametrize(("unlabelled", "named"), [(2, "s1, s2"), (5, "s1, s2, s3, …")])
+def test_studies_without_a_label_are_counted_and_the_first_are_named(
+    tmp_path: Path, unlabelled: int, named: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_studies(tmp_path, studies=1, unlabelled=unlabelled)
+    datalist(str(tmp_path))
+    assert caplog.messages == []
+    datalist(str(tmp_path), labelled=True)
+    assert caplog.messages == [f"{unlabelled} of {unlabelled + 1} studies have no label and are left out: {named}"]
+
+
 def test_no_folder_given_is_one_clear_line() -> None:
     with pytest.raises(InputError, match="pass --dataset_dir"):
         datalist(None)
