@@ -16,6 +16,7 @@ _MOST_TUMORS = 8
 _RADII_MM = (4.0, 45.0)
 _BRIGHT_SHARE = 0.05
 _LEADING_MM = 16.0  # of the first tumour at least: 17 ml, the mean of LiTS's tumours (Bilic et al. 2023)
+_LEADING_DEPTH_MM = 10.0  # its centre below the capsule, so that little of it is cut off
 
 
 def tumor_share(samples: Fields) -> Field:
@@ -61,6 +62,7 @@ def _draw_tumors(rng: np.random.Generator, liver: Field, lead: str) -> list[Focu
     count = int(np.clip(np.round(np.exp(rng.uniform(0, np.log(_MOST_TUMORS + 0.49)))), 1, _MOST_TUMORS))
     places = np.argwhere(liver > 2.5)
     chosen = places[rng.choice(len(places), count)]
+    chosen[0] = rng.choice(np.argwhere(liver > min(_LEADING_DEPTH_MM, 0.9 * liver.max())))
     points = np.array(TORSO.low_mm) + TORSO.step_mm * chosen
     kinds = [lead, *map(str, rng.choice([lead, lead, *KINDS], count - 1))]
     kinds = [BRIGHT if rng.uniform() < _BRIGHT_SHARE else kind for kind in kinds]
