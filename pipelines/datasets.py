@@ -1,6 +1,5 @@
 """Which studies take part in what, and studies as PyTorch data sets: for inference, training and validation."""
 
-import json
 import logging
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -9,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.data import Dataset, load_decathlon_datalist
+from monai.data import Dataset
 from monai.transforms import Randomizable, Transform
 from monai.utils import MAX_SEED, convert_to_tensor
 
 from sliceweave.pipelines.cuts import Cut, Sample
 from sliceweave.pipelines.errors import InputError, reason_of
+from sliceweave.pipelines.prepared_folder import PreparedList
 from sliceweave.pipelines.sampling import Draw
 from sliceweave.pipelines.splits import SPLITS
 from sliceweave.pipelines.studies import find_studies, id_of
@@ -64,9 +64,9 @@ def split(dataset_dir: str | None, validation_share: float, seed: int) -> dict[s
     if not isinstance(validation_share, int | float) or not 0 < validation_share <= 1:
         raise InputError(f"--validation_share is a number above 0 and at most 1, got {validation_share!r}")
     cases = datalist(dataset_dir, labelled=True)
-    prepared = Path(str(dataset_dir), "datalist.json")
-    if validation_share < 1 and is_prepared(prepared):
-        return {part: _prepared(prepared, key) for part, key in (("train", "training"), ("validation", "validation"))}
+    prepared = PreparedList.found_in(str(dataset_dir))
+    if prepared and validation_share < 1:
+        return {"train": prepared.cases("training"), "validation": prepared.cases("validation")}
     order = np.random.default_rng(seed).permutation(len(cases))
     count = math.ceil(validation_share * len(cases))
     parts = {
@@ -91,38 +91,12 @@ def chosen(dataset_dir: str | None, split: str | None = None) -> list[dict[str, 
     if split not in (None, "all", *SPLITS):
         raise InputError(f"--split is one of {', '.join(SPLITS)}, all; got {split!r}")
     cases = datalist(dataset_dir, labelled=True)
-    prepared = Path(str(dataset_dir), "datalist.json")
-    if split == "all" or (split is None and not _has_test_studies(prepared)):
+    prepared = PreparedList.found_in(str(dataset_dir))
+    if split == "all" or (split is None and not (prepared and prepared.content.get("test"))):
         return cases
-    if not is_prepared(prepared):
+    if prepared is None:
         raise InputError(f"{dataset_dir}: --split {split} needs a folder that sliceweave prepare made; leave it out")
-    return _prepared(prepared, split or "test")
-
-
-def _has_test_studies(path: Path) -> bool:
-    return is_prepared(path) and bool(json.loads(path.read_bytes()).get("test"))
-
-
-def is_prepared(path: Path) -> bool:
-    """Whether a file is the list of studies that `sliceweave prepare` writes."""
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return False
-    return isinstance(content, dict) and "prepared" in content
-
-
-def _prepared(path: Path, split_name: str) -> list[dict[str, str]]:
-    """The cases of one split of a list that `sliceweave prepare` wrote."""
-    try:
-        has_any = bool(json.loads(path.read_bytes())[split_name])  # MONAI trips over a test list without studies
-        items = load_decathlon_datalist(str(path), True, split_name) if has_any else []
-        cases = [{key: item[key] for key in ("study_id", "image", "label")} for item in items]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: expected the list that prepare wrote ({error}); prepare the folder again") from error
-    if not cases:
-        raise InputError(f"{path}: expected {split_name} studies, got none; prepare the folder with a --split that has")
-    return cases
+    return prepared.cases(split or "test")
 
 
 class CheckLabeld(Transform):

@@ -34,10 +34,8 @@ class PhantomTask:
     grid: Callable[[int, int, PhantomOptions], ScanGrid] = _stated_grid
 
 
-_HEAD = PhantomTask(PhantomOptions(), ScannedPhantom(grow_bleeding_head, draw_head_scanner, {1: "volume_ml"}))
 TASKS: Mapping[str, PhantomTask] = {
-    "hematoma": _HEAD,
-    "head": _HEAD,
+    "hematoma": PhantomTask(PhantomOptions(), ScannedPhantom(grow_bleeding_head, draw_head_scanner, {1: "volume_ml"})),
     "lung_infection": PhantomTask(CHEST_OPTIONS, ScannedPhantom(grow_chest, draw_ct_scanner, {1: "volume_ml"})),
     "liver_tumor": PhantomTask(ABDOMEN_OPTIONS, ScannedPhantom(grow_abdomen, draw_ct_scanner, {1: "volume_ml"})),
     "knee_cartilage": PhantomTask(

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sliceweave.pipelines.atomic import make_folder, write_atomically
 from sliceweave.pipelines.errors import InputError
@@ -119,3 +119,37 @@ class PreparedFolder:
 
     def _file(self, folder: str, study_id: str) -> Path:
         return self.directory / folder / f"{file_stem(study_id)}.nii.gz"
+
+
+class PreparedList(NamedTuple):
+    """The list of studies that `sliceweave prepare` wrote."""
+
+    path: Path
+    content: Mapping[str, Any]
+
+    @classmethod
+    def found_in(cls, folder: str) -> "PreparedList | None":
+        """That of a folder; None where it is not there."""
+        path = Path(folder, "datalist.json")
+        try:
+            content = json.loads(path.read_bytes())
+        except (OSError, ValueError):
+            return None
+        return cls(path, content) if isinstance(content, dict) and "prepared" in content else None
+
+    def cases(self, split: str) -> list[dict[str, str]]:
+        """Those of one split. Raises InputError where there are none, or the list is not as it was written."""
+        try:
+            cases = [self._case(item) for item in self.content[split]]
+        except (KeyError, TypeError) as error:
+            reason = f"expected the list that prepare wrote ({error}); prepare the folder again"
+            raise InputError(f"{self.path}: {reason}") from error
+        if not cases:
+            raise InputError(
+                f"{self.path}: expected {split} studies, got none; prepare the folder with a --split that has"
+            )
+        return cases
+
+    def _case(self, item: Mapping[str, str]) -> dict[str, str]:
+        files = {key: str(self.path.parent / item[key]) for key in ("image", "label")}
+        return {"study_id": item["study_id"], **files}

@@ -13,7 +13,6 @@ from sliceweave.pipelines.geometry import Geometry
 # Screen directions (to the viewer's right, downwards) by the body axis along which slices are stacked.
 _SCREEN_AXES = {"S": ("L", "P"), "I": ("L", "P"), "A": ("L", "I"), "P": ("L", "I"), "R": ("P", "I"), "L": ("P", "I")}
 _OPPOSITE = {"R": "L", "L": "R", "A": "P", "P": "A", "S": "I", "I": "S"}
-_RAS_AXES = {"R": 0, "L": 0, "A": 1, "P": 1, "S": 2, "I": 2}
 
 
 @dataclass(frozen=True)
@@ -58,9 +57,9 @@ class Screen:
         if self.is_video:
             return ""
         middle = [[(size - 1) / 2 for size in self.geometry.shape[:2]] + [slice_index]]
-        letter = self._stack_letter()
-        along_ras_mm = float(self.geometry.to_ras_mm(np.asarray(middle, float))[0, _RAS_AXES[letter]])
-        positive = "RAS"[_RAS_AXES[letter]]
+        ras_axis = int(io_orientation(self.geometry.affine_ras)[2, 0])
+        along_ras_mm = float(self.geometry.to_ras_mm(np.asarray(middle, float))[0, ras_axis])
+        positive = "RAS"[ras_axis]
         return f"{positive if along_ras_mm >= 0 else _OPPOSITE[positive]} {abs(along_ras_mm):.1f} mm"
 
     def _stack_letter(self) -> str:

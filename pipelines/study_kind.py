@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import nibabel as nib
 import numpy as np
+from nibabel.orientations import axcodes2ornt
 from numpy.typing import NDArray
 
 from sliceweave.pipelines.bundles import everywhere
@@ -25,7 +26,6 @@ def _no_flags(_voxels: NDArray[np.float32], _geometry: Geometry) -> tuple[str, .
 
 
 _CHECKS = {"head_ct": head_flags, "ct": hu_flags, "none": _no_flags}
-_RAS_AXES = {"L": 0, "R": 0, "P": 1, "A": 1, "I": 2, "S": 2}
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class StudyKind:
     @property
     def slice_axis(self) -> int:
         """Patient axis (0 R, 1 A, 2 S) across which lesions are measured slice by slice and shown."""
-        return _RAS_AXES[self.axcodes[-1]]
+        return int(axcodes2ornt(tuple(self.axcodes))[-1, 0])
 
     def flags(self, scan: Scan) -> tuple[str, ...]:
         """What speaks against a study: its voxels, or that a video's header does not say how long a pixel is."""

@@ -24,7 +24,7 @@ def test_the_bundle_command_prints_a_folder_from_any_directory(tmp_path: Path) -
     ("arguments", "words"),
     [
         (["bundle", "spleen"], "no bundle is called 'spleen': choose from"),
-        (["phantom", "spleen", "out"], "spleen"),
+        (["phantom", "spleen", "out"], "task 'spleen': expected one of hematoma, lung_infection, liver_tumor"),
         (["phantom", "hematoma", "file/out"], "file"),
         (["prepare", "spleen", ".", "out"], "task 'spleen': expected one of hematoma, lung_infection"),
         (["prepare", "hematoma", "nowhere", "out"], "nowhere does not exist"),

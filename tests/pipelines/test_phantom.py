@@ -141,9 +141,9 @@ def test_files_hold_the_case(tmp_path: Path) -> None:
     assert pd.read_csv(tmp_path / "truth.csv")["volume_ml"][0] == pytest.approx(case.truth["volume_ml"], abs=1e-3)
 
 
-def test_neither_alias_nor_number_of_studies_nor_processes_change_a_study(tmp_path: Path) -> None:
+def test_neither_number_of_studies_nor_processes_change_a_study(tmp_path: Path) -> None:
     write_phantoms("hematoma", tmp_path / "one", 1, 0, SMALL)
-    write_phantoms("head", tmp_path / "four", 4, 0, SMALL, workers=2)
+    write_phantoms("hematoma", tmp_path / "four", 4, 0, SMALL, workers=2)
     one, four = files_of(tmp_path / "one"), files_of(tmp_path / "four")
     assert len(four) == 9
     assert all(four[name] == content for name, content in one.items() if name != "truth.csv")
