@@ -30,7 +30,8 @@ class Preset:
 
 PAPERS = {
     "hematoma": Preset(
-        SelfAttentionUNet, nn.BCEWithLogitsLoss, torch.optim.RMSprop, 1e-4, 2, 50, 512, {"abs_rvd", "dice", "iou"}
+        SelfAttentionUNet, nn.BCEWithLogitsLoss, torch.optim.RMSprop, 1e-4, 2, 50, 512,
+        {"abs_rvd", "dice", "iou", "volume_rmse_ml", "abs_volume_error_ml"},
     ),
     "lung_infection": Preset(
         LGNet, BothClassesDiceFocalLoss, torch.optim.Adam, 0.01, 4, 120, 512, {"accuracy", "mean_iou"}
