@@ -29,6 +29,16 @@ def probability(value: Any) -> float:
     return float(value)
 
 
+def not_given(value: Any, name: str) -> None:
+    """Nothing, in the place of an option that a task does not have.
+
+    Raises:
+        InputError: the option was given.
+    """
+    if value is not None:
+        raise InputError(f"--{name} means nothing in this task: leave it out; got {value!r}")
+
+
 def in_plane_size(plane_size: Any) -> list[int]:
     """The size to bring slices to, with -1 for the axis along which they are stacked: it stays as it is.
 

@@ -9,7 +9,9 @@ from bundle_runs import FolderOf, every_bundle, quick, workflow
 from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 
+from sliceweave.pipelines.bundles import labels_of
 from sliceweave.pipelines.checkpoints import declare, mode_of, save_atomically
+from sliceweave.pipelines.errors import InputError, input_error_in
 
 MODES = ("2d", "2.5d", "3d")
 BLOCKS = {"block_size": [32, 32, 16]}
@@ -86,6 +88,23 @@ def test_training_on_several_devices_has_monais_properties(task: str, cohort: Fo
     assert isinstance(flow.trainer.network, torch.nn.parallel.DistributedDataParallel)
     flow.finalize()
     assert not torch.distributed.is_initialized()
+
+
+@pytest.mark.parametrize("stages", [["inference"], ["train", "evaluate"]], ids=" ".join)
+@every_bundle
+def test_a_threshold_is_taken_where_there_is_one_and_refused_where_the_likeliest_class_wins(
+    task: str, stages: list[str]
+) -> None:
+    classes = len(labels_of(task)) + 1
+    assert (workflow(task, stages, {}).parser.get_parsed_content("threshold") is None) == (classes > 2)
+    flow = workflow(task, stages, {"threshold": 0.3})
+    if classes > 2:
+        with pytest.raises((InputError, RuntimeError)) as caught:
+            flow.parser.get_parsed_content("decision")
+        assert "--threshold means nothing in this task" in str(input_error_in(caught.value))
+    else:
+        decided = flow.parser.get_parsed_content("decision")({"pred": torch.tensor([[0.2, 0.4]])})["pred"]
+        assert decided.tolist() == [[0, 1]]
 
 
 @every_bundle

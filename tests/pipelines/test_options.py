@@ -1,7 +1,7 @@
 import pytest
 
 from sliceweave.pipelines.errors import InputError
-from sliceweave.pipelines.options import check_schedule, in_plane_size, probability, whole_number, yes_or_no
+from sliceweave.pipelines.options import check_schedule, in_plane_size, not_given, probability, whole_number, yes_or_no
 
 
 @pytest.mark.parametrize(("typed", "meant"), [(True, True), ("true", True), ("False", False), ("false", False)])
@@ -43,6 +43,12 @@ def test_neither_yes_nor_no_is_one_clear_line(typed: object) -> None:
 def test_a_threshold_is_a_probability(typed: object) -> None:
     with pytest.raises(InputError, match="--threshold is a probability between 0 and 1, got"):
         probability(typed)
+
+
+def test_an_option_that_a_task_does_not_have_is_refused() -> None:
+    not_given(None, "threshold")
+    with pytest.raises(InputError, match=r"--threshold means nothing in this task: leave it out; got 0.4"):
+        not_given(0.4, "threshold")
 
 
 @pytest.mark.parametrize("typed", [256, "256", [256], [256, 0], [256.0, 256.0], [1, 2, 3]])
