@@ -90,6 +90,30 @@ def test_training_on_several_devices_has_monais_properties(task: str, cohort: Fo
     assert not torch.distributed.is_initialized()
 
 
+@pytest.mark.parametrize("stages", [["inference", "3d"], ["train", "compact", "3d"]], ids=" ".join)
+@every_bundle
+def test_blocks_are_no_larger_than_the_plane_and_weights_say_how_large(task: str, stages: list[str]) -> None:
+    parser = workflow(task, stages, {}).parser
+    plane, block = parser["plane_size"], parser["block_size"]
+    assert all(side <= whole for side, whole in zip(block, plane, strict=False))
+    assert parser.get_parsed_content("network_settings")["block_size"] == block
+    inferer = parser.get_parsed_content("inferer")
+    assert (inferer.roi_size, inferer.progress) == (block, False)  # a bar for each study would fill a log
+
+
+@every_bundle
+def test_another_block_makes_another_model_version(task: str, tmp_path: Path) -> None:
+    weights = tmp_path / "weights.pt"
+    weights.write_bytes(b"weights")
+    versions = {
+        workflow(task, ["inference", "3d"], {"checkpoint": str(weights), "block_size": [64, 64, depth]})
+        .parser.get_parsed_content("model")
+        .version
+        for depth in (8, 16)
+    }
+    assert len(versions) == 2
+
+
 @pytest.mark.parametrize("stages", [["inference"], ["train", "evaluate"]], ids=" ".join)
 @every_bundle
 def test_a_threshold_is_taken_where_there_is_one_and_refused_where_the_likeliest_class_wins(
