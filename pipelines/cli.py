@@ -50,7 +50,9 @@ def bundle(
 def render(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit status 1 if a file is stale.")] = False,
 ) -> None:
-    """Write every bundle's configs, metadata and licence from bundles/shared and bundles/TASK/task.yaml."""
+    """Write every bundle's configs/*, docs/README.md, docs/data_license.txt and LICENSE from bundles/shared and the
+    bundle's task.yaml and docs/about.md.
+    """
     from sliceweave.pipelines.bundles import rendered, stale, tasks
 
     paths = [path for task in tasks() for path in stale(task)]
@@ -77,7 +79,11 @@ def phantom(
     oblique: Annotated[bool, typer.Option("--oblique", help="Slices oblique to the body.")] = False,
     uneven: Annotated[bool, typer.Option("--uneven", help="Slice gaps that change, with <id>.geometry.json.")] = False,
 ) -> None:
-    """Generate labelled studies with known volumes; a rerun makes only what is missing."""
+    """Generate labelled studies with known volumes; a rerun makes only what is missing.
+
+    Of studies with lesions a tenth is healthy; the first lesion of the others is never tiny, so they are easier than
+    patients.
+    """
     from dataclasses import replace
 
     from sliceweave.pipelines.phantom import write_phantoms

@@ -1,9 +1,11 @@
 """What lies in every bundle's folder: the model zoo's rules for files and metadata, and configs that are complete."""
 
+import configparser
 import copy
 import json
 import os
 import pydoc
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -151,6 +153,16 @@ def test_documents_say_something_and_the_licence_is_apaches(task: str) -> None:
     readme = (root / "docs/README.md").read_text("utf-8")
     assert "python -m monai.bundle run" in readme
     assert f"sliceweave bundle {task}" in readme
+
+
+def test_every_extra_that_the_pages_name_can_be_installed() -> None:
+    root = Path(__file__).parents[2]
+    setup = configparser.ConfigParser()
+    setup.read(root / "setup.cfg", "utf-8")
+    pages = [root / "README.md", *(bundle_root(task) / "docs/README.md" for task in tasks())]
+    named = {extra for page in pages for extra in re.findall(r"sliceweave\[(\w+)\]", page.read_text("utf-8"))}
+    assert {"dicom", "onnx", "tracking"} <= named
+    assert named <= setup["options.extras_require"].keys()
 
 
 @every_bundle
