@@ -8,7 +8,11 @@ from sliceweave.networks.blocks import conv, conv_norm_act
 
 
 class FeatureFusion(nn.Module):
-    """The joint that weighs shallow and deep features: `(B, D, *S)`, skip `(B, C, *S)` → `(B, C + D, *S)`. Fig. 6."""
+    """The joint that weighs shallow and deep features: `(B, D, *S)`, skip `(B, C, *S)` → `(B, C + D, *S)`. Fig. 6.
+
+    The weights lie in 0…1, which the paper leaves open: left without bounds they multiply up from level to level, and
+    the statistics that batch normalisation keeps for inference follow no batch any more.
+    """
 
     def __init__(self, spatial_dims: int, shallow: int, deep: int, rse: bool) -> None:
         super().__init__()
@@ -25,7 +29,7 @@ class FeatureFusion(nn.Module):
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
         both = torch.cat([skip, x], dim=1)
-        return torch.cat([skip * self.l1(both), x * self.l2(both)], dim=1)
+        return torch.cat([skip * torch.sigmoid(self.l1(both)), x * torch.sigmoid(self.l2(both))], dim=1)
 
 
 class RSE(nn.Module):

@@ -45,9 +45,9 @@ class LGNet(nn.Module):
     Departs from the paper: in nothing it states but a pixel's attention map, which it calls HW/4 × HW/4; that is the
     affinity, and f* has the size of the skip. It leaves open, and here is: a stage is the multi-level block alone, the
     bottom too, with 1×1 shortcuts and a bare 1×1 fusion; one PCM for quadrants and whole, of ŷ = ReLU(map), θ an eighth
-    as wide; FF's branches as wide as the skip, L₂'s RSE widening to the deep map, no non-linearity on the weight maps;
-    two convolutions after each joint, as in U-Net; edges replicated to a multiple of 2^(len(widths) − 1), logits
-    cropped back.
+    as wide; FF's branches as wide as the skip, L₂'s RSE widening to the deep map, weight maps through a sigmoid; two
+    convolutions after each joint, as in U-Net; edges replicated to a multiple of 2^(len(widths) − 1), logits cropped
+    back.
     """
 
     def __init__(

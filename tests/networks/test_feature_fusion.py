@@ -46,7 +46,8 @@ def test_feature_fusion_weighs_shallow_by_3x3_and_deep_by_5x5(with_rse: bool) ->
 
     def branch(name: str) -> Array:
         x = conv(relu(conv_norm(both, w, f"{name}.0")), w, f"{name}.1")
-        return rse(x, w, f"{name}.2.") if with_rse else conv(x, w, f"{name}.2")
+        weight = rse(x, w, f"{name}.2.") if with_rse else conv(x, w, f"{name}.2")
+        return 1 / (1 + np.exp(-weight))
 
     assert [w[f"{name}.1.weight"].shape[2:] for name in ("l1", "l2")] == [(3, 3), (5, 5)]
     expected = np.concatenate([shallow * branch("l1"), up * branch("l2")])
