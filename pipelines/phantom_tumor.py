@@ -65,7 +65,9 @@ def _draw_tumors(rng: np.random.Generator, liver: Field, lead: str) -> list[Focu
     chosen[0] = rng.choice(np.argwhere(liver > min(_LEADING_DEPTH_MM, 0.9 * liver.max())))
     points = np.array(TORSO.low_mm) + TORSO.step_mm * chosen
     kinds = [lead, *map(str, rng.choice([lead, lead, *KINDS], count - 1))]
-    kinds = [BRIGHT if rng.uniform() < _BRIGHT_SHARE else kind for kind in kinds]
+    is_bright = rng.uniform(size=count) < _BRIGHT_SHARE
+    is_bright[0] = False
+    kinds = [BRIGHT if bright else kind for bright, kind in zip(is_bright, kinds, strict=True)]
     largest = _RADII_MM[1] / count**0.25
     radii = _RADII_MM[0] * (largest / _RADII_MM[0]) ** rng.beta(1.3, 1.5, count)
     radii[0] = max(radii[0], _LEADING_MM)
