@@ -1,0 +1,48 @@
+"""Batch normalisation's running statistics, taken anew with the weights held still."""
+
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from monai.utils import CommonKeys
+from torch.optim.swa_utils import update_bn
+
+from sliceweave.pipelines.errors import InputError
+
+
+class FreshStatistics:
+    """Handler of a trainer: after each epoch, running means and variances over training batches and today's weights.
+
+    What training leaves is an average over weights that have moved on since. Where they move fast, as early in a short
+    training, or where the activations of a few samples stand far out, the network is another one in evaluation than it
+    was in training. To be attached before what validates and saves. A network without batch normalisation is left alone.
+
+    Args:
+        network: whose statistics.
+        batches: what the trainer is fed; repeated from the epoch's beginning.
+        count: how many batches; 0 leaves the statistics as training does.
+        device: where the network is.
+
+    Raises:
+        InputError: a count that is not a whole number from 0.
+    """
+
+    def __init__(
+        self, network: torch.nn.Module, batches: Iterable[Mapping[Any, Any]], count: int, device: torch.device | str
+    ) -> None:
+        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+            raise InputError(f"--statistics_batches is a whole number from 0, got {count!r}")
+        self.network = network
+        self.batches = batches
+        self.count = count
+        self.device = torch.device(device)
+
+    def attach(self, engine: Engine) -> None:
+        if self.count:
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        images = (batch[CommonKeys.IMAGE] for batch in islice(self.batches, self.count))
+        update_bn(images, self.network, self.device)
