@@ -53,7 +53,7 @@ def load_weights(
         InputError: no such file, not a state dict, or one made for another mode or for a network of another shape.
     """
     if not Path(path).is_file():
-        raise InputError(f"{path}: no weights there: train them, or name a file with --checkpoint")
+        raise InputError(f"{path}: no weights there: train them, or name another file")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # from UnpicklingError to TypeError, torch raises what it likes
@@ -120,14 +120,25 @@ def on_device(network: torch.nn.Module, device: torch.device | str) -> torch.nn.
         raise InputError(f"--device {device}: not to be used here: {str(error).splitlines()[0]}; try cpu") from error
 
 
-def for_training(network: torch.nn.Module, device: torch.device | str) -> torch.nn.Module:
+def for_training(
+    network: torch.nn.Module,
+    device: torch.device | str,
+    start_from: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> torch.nn.Module:
     """The network on its device, its channels last where that layout serves: in two dimensions without group norm.
 
     On a processor torch's group normalisation is slower in that layout, and off by up to 1e-3.
 
+    Args:
+        start_from: weights to begin with; None for random ones.
+        settings: as `load_weights` takes them.
+
     Raises:
-        InputError: there is no such device here.
+        InputError: there is no such device here, or the weights are not there or another network's.
     """
+    if start_from is not None:
+        load_weights(network, start_from, settings=settings)
     is_flat = all(weights.dim() < 5 for weights in network.parameters())
     if is_flat and not any(isinstance(module, torch.nn.GroupNorm) for module in network.modules()):
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -55,6 +55,23 @@ def test_a_training_that_was_stopped_and_resumed_ends_as_one_that_was_not(
     assert_same(*weights)
 
 
+@every_bundle
+def test_a_training_can_start_from_weights(task: str, cohort: FolderOf, trained: FolderOf) -> None:
+    weights = trained(task) / "model.pt"
+    flow = workflow(task, ["train"], {"dataset_dir": str(cohort(task)), **quick(task), "start_from": str(weights)})
+    assert_same(flow.parser.get_parsed_content("network").state_dict(), torch.load(weights, weights_only=True))
+
+
+def test_weights_to_start_from_that_do_not_fit_are_one_clear_line(cohort: FolderOf, trained: FolderOf) -> None:
+    weights = trained("hematoma") / "model.pt"
+    options = {**quick("liver_tumor"), "dataset_dir": str(cohort("liver_tumor")), "start_from": str(weights)}
+    with pytest.raises(RuntimeError) as caught:
+        workflow("liver_tumor", ["train"], options).parser.get_parsed_content("network")
+    complaint = input_error_in(caught.value)
+    assert complaint is not None
+    assert "model.pt: not the weights of this RAUNet" in str(complaint)
+
+
 def test_a_resumed_training_keeps_to_the_options_it_began_with(
     cohort: FolderOf, trained: FolderOf, tmp_path: Path
 ) -> None:
