@@ -17,7 +17,7 @@ class FreshStatistics:
 
     What training leaves is an average over weights that have moved on since. Where they move fast, as early in a short
     training, or where the activations of a few samples stand far out, the network is another one in evaluation than it
-    was in training. To be attached before what validates and saves. A network without batch normalisation is left alone.
+    was in training. To be attached before what validates and saves. Networks without batch normalisation are let be.
 
     Args:
         network: whose statistics.
@@ -41,8 +41,9 @@ class FreshStatistics:
 
     def attach(self, engine: Engine) -> None:
         if self.count:
-            engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+            engine.add_event_handler(Events.EPOCH_COMPLETED, lambda _: self.refresh())
 
-    def __call__(self, engine: Engine) -> None:
+    def refresh(self) -> None:
+        """Takes the statistics anew."""
         images = (batch[CommonKeys.IMAGE] for batch in islice(self.batches, self.count))
         update_bn(images, self.network, self.device)

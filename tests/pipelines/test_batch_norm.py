@@ -14,7 +14,7 @@ def network_after_an_epoch(count: int) -> torch.nn.BatchNorm2d:
     """A normalisation whose statistics were far off, trained for an epoch that does nothing."""
     norm = torch.nn.BatchNorm2d(1)
     norm.running_mean.fill_(100)  # type: ignore[union-attr]
-    engine = Engine(lambda engine, batch: None)
+    engine = Engine(lambda *_: None)
     FreshStatistics(norm, BATCHES, count, "cpu").attach(engine)
     engine.run(BATCHES, max_epochs=1)
     return norm
@@ -42,7 +42,7 @@ def test_a_count_of_zero_leaves_them_as_training_does() -> None:
 
 def test_a_network_without_batch_normalisation_is_left_alone() -> None:
     norm = torch.nn.GroupNorm(1, 1)
-    FreshStatistics(norm, BATCHES, 2, "cpu")(Engine(lambda engine, batch: None))
+    FreshStatistics(norm, BATCHES, 2, "cpu").refresh()
     assert norm.state_dict().keys() == {"weight", "bias"}
 
 
