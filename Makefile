@@ -14,8 +14,6 @@ TRAINED_ON_echo_left_ventricle := --studies 160 --slices 8
 # Half again as fast where the processor knows bf16; leave it out elsewhere.
 TRAINED_WITH_lung_infection := --bf16 True
 TRAINED_WITH_liver_tumor := --bf16 True
-# A second training from where the first ended.
-TRAINED_FURTHER_liver_tumor := --learning_rate 0.001 --lr_decay 0.65 --epochs 8
 
 .PHONY: demo test test-numpy1 lint types wheel check weights scores learning clean
 
@@ -57,16 +55,11 @@ types: wheel  ## of the package as it is installed
 
 check: lint types test wheel
 
-TRAIN = $(RUN) --bundle_root $(BUNDLE) --config_file "['$(BUNDLE)/configs/train.yaml','$(BUNDLE)/configs/compact.yaml']" \
-	--dataset_dir weights/$(TASK)/studies --resume True $(TRAINED_WITH_$(TASK))
-FURTHER = $(if $(TRAINED_FURTHER_$(TASK)),_further)
-
 weights: .venv/installed  ## trains a task's shipped weights from nothing but generated studies; resumes if interrupted
 	$(BIN)/sliceweave phantom $(TASK) weights/$(TASK)/studies --seed 1000 $(TRAINED_ON_$(TASK))
-	$(TRAIN) --output_dir weights/$(TASK)/training
-	$(if $(FURTHER),$(TRAIN) --start_from weights/$(TASK)/training/model.pt $(TRAINED_FURTHER_$(TASK)) \
-		--output_dir weights/$(TASK)/training$(FURTHER))
-	cp weights/$(TASK)/training$(FURTHER)/model.pt $(BUNDLE)/models/model.pt
+	$(RUN) --bundle_root $(BUNDLE) --config_file "['$(BUNDLE)/configs/train.yaml','$(BUNDLE)/configs/compact.yaml']" \
+		--dataset_dir weights/$(TASK)/studies --output_dir weights/$(TASK)/training --resume True $(TRAINED_WITH_$(TASK))
+	cp weights/$(TASK)/training/model.pt $(BUNDLE)/models/model.pt
 
 scores: .venv/installed  ## a task's shipped weights on unseen generated studies
 	$(BIN)/sliceweave phantom $(TASK) weights/$(TASK)/unseen --studies 10 --seed 2000

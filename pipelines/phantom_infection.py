@@ -10,9 +10,8 @@ KINDS = ("ground_glass", "consolidation", "crazy_paving", "rounded")
 
 _MOST_FOCI = 12
 _RADII_MM = (3.0, 40.0)
-_FIRST_MM = 9.0
+_FIRST_MM = 9.0  # radius of the first focus at least
 _SEVERE = 0.75
-_LEADING_MM = 12.0  # of the first focus at least
 
 
 def infection_share(samples: Fields) -> Field:

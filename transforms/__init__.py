@@ -9,6 +9,7 @@ from sliceweave.transforms.intensity import (
     WindowHU,
     WindowHUd,
 )
+from sliceweave.transforms.regions import CropToRegiond
 from sliceweave.transforms.slab import AdjacentSlices, AdjacentSlicesd, gather_slab
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "AdjacentSlices",
     "AdjacentSlicesd",
     "CLAHEd",
+    "CropToRegiond",
     "MedianDenoise",
     "MedianDenoised",
     "WindowHU",

@@ -34,7 +34,7 @@ LEARNING: dict[str, Overrides] = {
 
 def narrow(task: str) -> Overrides:
     """Overrides that make a bundle's network narrow and its images small."""
-    return {**NARROW[task], "plane_size": [32, 32]}
+    return {**NARROW[task], "plane_size": [32, 32], "region": "whole"}
 
 
 def quick(task: str) -> Overrides:

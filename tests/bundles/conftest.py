@@ -1,3 +1,4 @@
+import json
 import shutil
 from functools import cache
 from pathlib import Path
@@ -32,15 +33,21 @@ def trained(tmp_path_factory: pytest.TempPathFactory, cohort: FolderOf) -> Folde
 
 @pytest.fixture(scope="session")
 def own_bundle(tmp_path_factory: pytest.TempPathFactory, trained: FolderOf) -> FolderOf:
-    """Folder of a copy of a bundle that holds the narrow network and its weights."""
+    """Folder of a copy of a bundle that holds the narrow network, which sees one slice at a time, and its weights."""
 
     @cache
     def copy(task: str) -> Path:
         root = tmp_path_factory.mktemp("bundles") / task
         shutil.copytree(bundle_root(task), root)
+        slab = yaml.safe_load((root / "configs/inference.yaml").read_text("utf-8"))["slab"]
         for stage in ("train", "inference"):
             path = root / f"configs/{stage}.yaml"
-            path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text("utf-8")), **narrow(task)}), "utf-8")
+            path.write_text(
+                yaml.safe_dump({**yaml.safe_load(path.read_text("utf-8")), **narrow(task), "slab": 1}), "utf-8"
+            )
+        metadata = json.loads((root / "configs/metadata.json").read_text("utf-8"))
+        metadata["network_data_format"]["inputs"]["image"]["num_channels"] //= slab
+        (root / "configs/metadata.json").write_text(json.dumps(metadata), "utf-8")
         shutil.copy(trained(task) / "model.pt", root / "models/model.pt")
         return root
 

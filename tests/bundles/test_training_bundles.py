@@ -32,7 +32,7 @@ def test_training_learns_and_leaves_weights_a_log_and_its_last_state(task: str, 
 def test_trained_weights_are_plain_and_say_what_they_were_made_for(task: str, trained: FolderOf) -> None:
     state = torch.load(trained(task) / "model.pt", weights_only=True)
     assert all(torch.is_tensor(value) for value in state.values())
-    settings = {"spatial_dims": 2, "slab": 1, "plane_size": [32, 32], **NARROW[task]}
+    settings = {"spatial_dims": 2, "slab": 1, "plane_size": [32, 32], "region": "whole", **NARROW[task]}
     assert declared_settings(state) == settings
 
 
