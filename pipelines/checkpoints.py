@@ -42,12 +42,14 @@ def load_weights(
     path: str,
     device: torch.device | str = "cpu",
     settings: Mapping[str, Any] | None = None,
+    widen: bool = False,
 ) -> torch.nn.Module:
     """The network on its device with the state dict of `path` in it.
 
     Args:
         settings: this run's `spatial_dims`, `slab`, `widths`, …, compared with what the weights say of themselves.
             Weights that say nothing (from elsewhere) are judged by their shapes alone.
+        widen: whether weights for single slices may go into a network for slabs (see `for_slabs`).
 
     Raises:
         InputError: no such file, not a state dict, or one made for another mode or for a network of another shape.
@@ -59,6 +61,8 @@ def load_weights(
     except Exception as error:  # from UnpicklingError to TypeError, torch raises what it likes
         raise _other_weights(path, network, error) from error
     made_for = declared_settings(state)
+    if widen and settings and made_for.get("slab") == 1 and mode_of(settings) == "2.5d":
+        state, made_for = for_slabs(state, network), {**made_for, "slab": settings["slab"]}
     _check_mode(path, made_for, settings or {})
     differing = {name: made_for[name] for name in made_for if settings and settings.get(name) != made_for[name]}
     advice = "".join(f' --{name} "{json.dumps(value)}"' for name, value in differing.items())
@@ -69,6 +73,16 @@ def load_weights(
     if advice:
         logger.warning("%s was trained with%s; this run goes on with other values", path, advice)
     return on_device(network, device)
+
+
+def for_slabs(state: Mapping[str, torch.Tensor], network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Weights for single slices as a network for slabs takes them: it begins by seeing the middle slice alone."""
+    wide = dict(state)
+    for name, own in network.state_dict().items():
+        if name in state and state[name].shape == (*own.shape[:1], 1, *own.shape[2:]) != own.shape:
+            wide[name] = torch.zeros_like(own)
+            wide[name][:, own.shape[1] // 2] = state[name][:, 0]
+    return wide
 
 
 def declared_settings(state: Any) -> dict[str, Any]:
@@ -131,14 +145,14 @@ def for_training(
     On a processor torch's group normalisation is slower in that layout, and off by up to 1e-3.
 
     Args:
-        start_from: weights to begin with; None for random ones.
+        start_from: weights to begin with, of single slices also where this network sees slabs; None for random ones.
         settings: as `load_weights` takes them.
 
     Raises:
         InputError: there is no such device here, or the weights are not there or another network's.
     """
     if start_from is not None:
-        load_weights(network, start_from, settings=settings)
+        load_weights(network, start_from, settings=settings, widen=True)
     is_flat = all(weights.dim() < 5 for weights in network.parameters())
     if is_flat and not any(isinstance(module, torch.nn.GroupNorm) for module in network.modules()):
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

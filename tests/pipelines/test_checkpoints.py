@@ -13,6 +13,7 @@ from sliceweave.pipelines.checkpoints import (
     declare,
     declared_settings,
     fingerprint,
+    for_training,
     load_weights,
     on_device,
     save_atomically,
@@ -95,6 +96,18 @@ def test_weights_of_other_widths_say_what_to_pass(declared: str) -> None:
 def test_another_plane_is_allowed_and_said(declared: str, caplog: pytest.LogCaptureFixture) -> None:
     load_weights(SelfAttentionUNet(2, 3, 1, WIDTHS), declared, settings=SETTINGS | {"plane_size": [64, 64]})
     assert 'was trained with --plane_size "[32, 32]"; this run goes on with other values' in caplog.text
+
+
+def test_weights_of_single_slices_begin_a_network_of_slabs_that_sees_the_middle_slice(tmp_path: Path) -> None:
+    single, path = SelfAttentionUNet(2, 1, 1, WIDTHS), tmp_path / "model.pt"
+    save_atomically(declare(single.state_dict(), SETTINGS | {"slab": 1}), path)
+    slabs = for_training(SelfAttentionUNet(2, 3, 1, WIDTHS), "cpu", str(path), SETTINGS | {"slab": 3})
+    image = torch.rand(2, 3, 16, 16)
+    assert torch.allclose(slabs.eval()(image), single.eval()(image[:, 1:2]), atol=1e-5)
+    with pytest.raises(InputError, match="weights for mode 2d, but this run is 2.5d"):
+        load_weights(SelfAttentionUNet(2, 3, 1, WIDTHS), str(path), settings=SETTINGS | {"slab": 3})
+    with pytest.raises(InputError, match="not the weights of this SelfAttentionUNet"):
+        for_training(SelfAttentionUNet(2, 3, 1, (4, 16)), "cpu", str(path), SETTINGS | {"slab": 3})
 
 
 def test_weights_that_say_nothing_are_judged_by_their_shapes(tmp_path: Path) -> None:
