@@ -14,6 +14,8 @@ TRAINED_ON_echo_left_ventricle := --studies 160 --slices 8
 # Half again as fast where the processor knows bf16; leave it out elsewhere.
 TRAINED_WITH_lung_infection := --bf16 True
 TRAINED_WITH_liver_tumor := --bf16 True
+# First on single slices, then from there on slabs.
+BEGUN_WITH_lung_infection := --slab 1 --epochs 10 --learning_rate 0.002 --lr_decay 0.83
 
 .PHONY: demo test test-numpy1 lint types wheel check weights scores learning clean
 
@@ -55,10 +57,14 @@ types: wheel  ## of the package as it is installed
 
 check: lint types test wheel
 
+TRAIN = $(RUN) --bundle_root $(BUNDLE) --config_file "['$(BUNDLE)/configs/train.yaml','$(BUNDLE)/configs/compact.yaml']" \
+	--dataset_dir weights/$(TASK)/studies --resume True $(TRAINED_WITH_$(TASK))
+BEGIN = $(if $(BEGUN_WITH_$(TASK)),weights/$(TASK)/begun)
+
 weights: .venv/installed  ## trains a task's shipped weights from nothing but generated studies; resumes if interrupted
 	$(BIN)/sliceweave phantom $(TASK) weights/$(TASK)/studies --seed 1000 $(TRAINED_ON_$(TASK))
-	$(RUN) --bundle_root $(BUNDLE) --config_file "['$(BUNDLE)/configs/train.yaml','$(BUNDLE)/configs/compact.yaml']" \
-		--dataset_dir weights/$(TASK)/studies --output_dir weights/$(TASK)/training --resume True $(TRAINED_WITH_$(TASK))
+	$(if $(BEGIN),$(TRAIN) --output_dir $(BEGIN) $(BEGUN_WITH_$(TASK)))
+	$(TRAIN) --output_dir weights/$(TASK)/training $(BEGIN:%=--start_from %/model.pt)
 	cp weights/$(TASK)/training/model.pt $(BUNDLE)/models/model.pt
 
 scores: .venv/installed  ## a task's shipped weights on unseen generated studies

@@ -163,14 +163,8 @@ def unseen(tmp_path_factory: pytest.TempPathFactory) -> FolderOf:
     return generate
 
 
-UNTRAINED = pytest.mark.xfail(reason="the shipped weights are an early state of their training, as their page says")
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "task",
-    [pytest.param(task, marks=UNTRAINED if task in ("lung_infection", "liver_tumor") else ()) for task in tasks()],
-)
+@pytest.mark.parametrize("task", tasks())
 def test_a_label_style_reader_with_the_shipped_weights_finds_what_is_in_an_unseen_phantom(
     task: str, unseen: FolderOf
 ) -> None:

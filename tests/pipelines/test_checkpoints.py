@@ -104,7 +104,7 @@ def test_weights_of_single_slices_begin_a_network_of_slabs_that_sees_the_middle_
     slabs = for_training(SelfAttentionUNet(2, 3, 1, WIDTHS), "cpu", str(path), SETTINGS | {"slab": 3})
     image = torch.rand(2, 3, 16, 16)
     assert torch.allclose(slabs.eval()(image), single.eval()(image[:, 1:2]), atol=1e-5)
-    with pytest.raises(InputError, match="weights for mode 2d, but this run is 2.5d"):
+    with pytest.raises(InputError, match=r"weights for mode 2d, but this run is 2\.5d"):
         load_weights(SelfAttentionUNet(2, 3, 1, WIDTHS), str(path), settings=SETTINGS | {"slab": 3})
     with pytest.raises(InputError, match="not the weights of this SelfAttentionUNet"):
         for_training(SelfAttentionUNet(2, 3, 1, (4, 16)), "cpu", str(path), SETTINGS | {"slab": 3})
