@@ -72,3 +72,14 @@ def whole_number(value: Any, name: str, odd: bool = False) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1 or (odd and value % 2 == 0):
         raise InputError(f"--{name} is {'an odd' if odd else 'a'} whole number from 1, got {value!r}")
     return value
+
+
+def share_of_one(value: Any, name: str) -> float:
+    """A share, 0 and 1 included.
+
+    Raises:
+        InputError: not a number from 0 to 1.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise InputError(f"--{name} is a share from 0 to 1, got {value!r}")
+    return float(value)

@@ -1,0 +1,41 @@
+"""The running average of the weights during training, which is validated and kept in their stead."""
+
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from ignite.handlers import EMAHandler
+
+from sliceweave.pipelines.options import share_of_one
+
+
+class WeightAverage:
+    """Handler of a trainer: an exponential moving average of a network, or the network itself.
+
+    Args:
+        network: what is trained.
+        share: of each step's weights in the average; 0 for no average.
+
+    Attributes:
+        network: what to validate and to keep.
+
+    Raises:
+        InputError: a share that is not in 0…1.
+    """
+
+    def __init__(self, network: torch.nn.Module, share: float = 0.0) -> None:
+        self.share = share_of_one(share, "ema_share")
+        self.handler = EMAHandler(network, self.share, handle_buffers="update") if self.share else None
+        self.network: torch.nn.Module = self.handler.ema_model if self.handler else network
+
+    def attach(self, engine: Engine) -> None:
+        if self.handler is not None:
+            self.handler.attach(engine, event=Events.ITERATION_COMPLETED)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The average's weights; nothing where there is no average."""
+        return self.network.state_dict() if self.handler else {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if self.handler is not None:
+            self.network.load_state_dict(state)
