@@ -16,7 +16,7 @@ TRAINED_WITH_lung_infection := --bf16 True
 TRAINED_WITH_liver_tumor := --bf16 True
 # How the first of two trainings differs; the second goes on from its weights. The lungs' begins on single slices.
 BEGUN_WITH_liver_tumor := --epochs 10 --learning_rate 0.002 --lr_decay 0.75 --ema_share 0
-BEGUN_WITH_lung_infection := --slab 1 --epochs 10 --learning_rate 0.002 --lr_decay 0.83
+BEGUN_WITH_lung_infection := --slab 1 --epochs 10 --learning_rate 0.002 --lr_decay 0.83 --ema_share 0
 
 .PHONY: demo test test-numpy1 lint types wheel check weights scores learning clean
 
