@@ -39,3 +39,8 @@ class WeightAverage:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if self.handler is not None:
             self.network.load_state_dict(state)
+
+
+def handler_of(average: WeightAverage) -> WeightAverage:
+    """The average itself, in the form in which MONAI's tools expect a handler in a config: as a component."""
+    return average

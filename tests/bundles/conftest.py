@@ -40,7 +40,7 @@ def own_bundle(tmp_path_factory: pytest.TempPathFactory, trained: FolderOf) -> F
         root = tmp_path_factory.mktemp("bundles") / task
         shutil.copytree(bundle_root(task), root)
         slab = yaml.safe_load((root / "configs/inference.yaml").read_text("utf-8"))["slab"]
-        for stage in ("train", "inference"):
+        for stage in ("train", "evaluate", "inference"):
             path = root / f"configs/{stage}.yaml"
             path.write_text(
                 yaml.safe_dump({**yaml.safe_load(path.read_text("utf-8")), **narrow(task), "slab": 1}), "utf-8"

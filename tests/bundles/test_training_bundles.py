@@ -119,7 +119,8 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory, cohort: FolderOf, traine
         if task not in done:
             done[task] = tmp_path_factory.mktemp(f"{task}-evaluation")
             places = {"dataset_dir": str(cohort(task)), "output_dir": str(done[task])}
-            run(task, ["train", "evaluate"], {**places, **quick(task), "checkpoint": str(trained(task) / "model.pt")})
+            options = {**places, **quick(task), "slab": 1, "checkpoint": str(trained(task) / "model.pt")}
+            run(task, ["train", "evaluate"], options)
         return done[task]
 
     return evaluate
@@ -173,7 +174,7 @@ def test_weights_of_another_mode_are_refused_in_one_line(
 def test_weights_of_other_widths_are_refused_with_what_to_pass(
     task: str, cohort: FolderOf, trained: FolderOf, tmp_path: Path
 ) -> None:
-    message = refusal(task, ["inference"], {}, cohort(task), trained(task) / "model.pt", tmp_path)
+    message = refusal(task, ["inference"], {"slab": 1}, cohort(task), trained(task) / "model.pt", tmp_path)
     assert f'they were made with --widths "{NARROW[task]["widths"]}"' in message
     assert '--plane_size "[32, 32]"' in message
 
