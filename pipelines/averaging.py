@@ -7,6 +7,7 @@ from ignite.engine import Engine, Events
 from ignite.handlers import EMAHandler
 
 from sliceweave.pipelines.options import share_of_one
+from sliceweave.pipelines.processes import share_buffers
 
 
 class WeightAverage:
@@ -24,6 +25,7 @@ class WeightAverage:
     """
 
     def __init__(self, network: torch.nn.Module, share: float = 0.0) -> None:
+        self.trained = network
         self.share = share_of_one(share, "ema_share")
         self.handler = EMAHandler(network, self.share, handle_buffers="update") if self.share else None
         self.network: torch.nn.Module = self.handler.ema_model if self.handler else network
@@ -31,6 +33,8 @@ class WeightAverage:
     def attach(self, engine: Engine) -> None:
         if self.handler is not None:
             self.handler.attach(engine, event=Events.ITERATION_COMPLETED)
+            for network in (self.trained, self.network):
+                engine.add_event_handler(Events.EPOCH_COMPLETED, lambda _, network=network: share_buffers(network))
 
     def state_dict(self) -> dict[str, Any]:
         """The average's weights; nothing where there is no average."""

@@ -10,6 +10,7 @@ from monai.utils import CommonKeys
 from torch.optim.swa_utils import update_bn
 
 from sliceweave.pipelines.errors import InputError
+from sliceweave.pipelines.processes import share_buffers
 
 
 class FreshStatistics:
@@ -47,3 +48,4 @@ class FreshStatistics:
         """Takes the statistics anew."""
         images = (batch[CommonKeys.IMAGE] for batch in islice(self.batches, self.count))
         update_bn(images, self.network, self.device)
+        share_buffers(self.network)

@@ -31,5 +31,12 @@ def join(device: torch.device | str) -> None:
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
 
 
+def share_buffers(network: torch.nn.Module) -> None:
+    """Gives every process the first one's buffers: each takes batch norm's statistics of its own batches."""
+    if _together():
+        for buffer in network.buffers():
+            dist.broadcast(buffer, 0)
+
+
 def _together() -> bool:
     return dist.is_available() and dist.is_initialized()

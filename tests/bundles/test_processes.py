@@ -11,7 +11,8 @@ from bundle_runs import FolderOf, command, quick, run_command
 SAVE_EACH_RANK = {
     "run": [
         "$@train::trainer.run()",
-        "$torch.save(@network.module.state_dict(), @output_dir + '/rank' + str(dist.get_rank()) + '.pt')",
+        "$torch.save({'network': @network.module.state_dict(), 'average': @average.network.state_dict()}, "
+        "@output_dir + '/rank' + str(dist.get_rank()) + '.pt')",
     ]
 }
 WITHOUT_CHANCE = {"augmentation": {"_target_": "Compose", "transforms": []}}
@@ -38,8 +39,8 @@ def train(task: str, stages: list[str], overrides: dict[str, Any], more: dict[st
     return folder
 
 
-def states_of_ranks(folder: Path) -> list[dict[str, torch.Tensor]]:
-    return [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
+def states_of_ranks(folder: Path, name: str = "network") -> list[dict[str, torch.Tensor]]:
+    return [torch.load(folder / f"rank{rank}.pt", weights_only=True)[name] for rank in (0, 1)]
 
 
 def differing(states: dict[str, torch.Tensor], others: dict[str, torch.Tensor]) -> list[str]:
@@ -74,11 +75,12 @@ def test_ranks_end_with_the_same_weights_and_batch_norm_statistics(cohort: Folde
     task = "hematoma"
     overrides = {"dataset_dir": cohort(task), **quick(task), "batch_size": 2}
     folder = train(task, ["train", "multi_gpu"], overrides, SAVE_EACH_RANK, tmp_path / "two")
-    first, second = states_of_ranks(folder)
-    assert [name for name in first if name.endswith("running_var")]
-    assert differing(first, second) == []
-    kept = torch.load(folder / "last.pt", weights_only=True)["network"]
-    assert differing(first, kept) == []
+    kept = torch.load(folder / "last.pt", weights_only=True)
+    for name in ("network", "average"):
+        first, second = states_of_ranks(folder, name)
+        assert [key for key in first if key.endswith("running_var")]
+        assert differing(first, second) == []
+        assert differing(first, kept[name]) == []
     assert_one_process_has_spoken(folder)
 
 
