@@ -1,13 +1,14 @@
-"""The console command `sliceweave`. Heavy imports stand inside the commands, so that help is instant."""
+"""The console command `sliceweave`. Its commands stand in cli_*.py, heavy imports inside them, so that help is instant."""
 
 import logging
 import sys
 from importlib.metadata import version
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from sliceweave.pipelines.cli_bundles import bundle, networks, render
+from sliceweave.pipelines.cli_data import phantom, prepare
 from sliceweave.pipelines.errors import InputError
 
 app = typer.Typer(
@@ -34,183 +35,8 @@ def options(
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
 
 
-@app.command()
-def bundle(
-    task: Annotated[
-        str, typer.Argument(help="hematoma, lung_infection, liver_tumor, knee_cartilage or echo_left_ventricle.")
-    ],
-) -> None:
-    """Print the folder of a task's bundle: B=$(sliceweave bundle hematoma)."""
-    from sliceweave.pipelines.bundles import bundle_root
-
-    typer.echo(bundle_root(task))
-
-
-@app.command()
-def render(
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit status 1 if a file is stale.")] = False,
-) -> None:
-    """Write every bundle's configs/*, docs/README.md, docs/data_license.txt and LICENSE from bundles/shared and the
-    bundle's task.yaml and docs/about.md.
-    """
-    from sliceweave.pipelines.bundles import rendered, stale, tasks
-
-    paths = [path for task in tasks() for path in stale(task)]
-    for path in paths:
-        typer.echo(f"{'stale' if check else 'written'}: {path}")
-        if not check:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(rendered(path), "utf-8")
-    raise typer.Exit(1 if check and paths else 0)
-
-
-@app.command()
-def phantom(
-    task: Annotated[
-        str, typer.Argument(help="hematoma, lung_infection, liver_tumor, knee_cartilage or echo_left_ventricle.")
-    ],
-    directory: Annotated[Path, typer.Argument(help="Gets images/, labels/ and truth.csv.")],
-    studies: Annotated[int, typer.Option(min=1, help="How many studies.")] = 3,
-    seed: Annotated[int, typer.Option(min=0, help="Study i of a seed is always the same.")] = 0,
-    slices: Annotated[
-        int | None, typer.Option(min=1, help="Slices (frames) of a study; thicker ones if fewer.", show_default=False)
-    ] = None,
-    tilt: Annotated[float, typer.Option(min=-45, max=45, help="Gantry tilt in degrees.")] = 0.0,
-    oblique: Annotated[bool, typer.Option("--oblique", help="Slices oblique to the body.")] = False,
-    uneven: Annotated[bool, typer.Option("--uneven", help="Slice gaps that change, with <id>.geometry.json.")] = False,
-) -> None:
-    """Generate labelled studies with known volumes; a rerun makes only what is missing.
-
-    Of studies with lesions a tenth is healthy; the first lesion of the others is never tiny, so they are easier than
-    patients.
-    """
-    from dataclasses import replace
-
-    from sliceweave.pipelines.phantom import write_phantoms
-    from sliceweave.pipelines.phantom_tasks import phantom_task
-
-    options = phantom_task(task).options
-    options = replace(options.with_slices(slices or options.slices), tilt_deg=tilt, oblique=oblique, uneven=uneven)
-    write_phantoms(task, directory, studies, seed, options)
-    typer.echo(f"{studies} studies in {directory}/images, what is known of them in {directory}/truth.csv")
-
-
-@app.command()
-def networks(
-    task: Annotated[
-        str | None, typer.Option(help="Only this paper's: hematoma, lung_infection, …; comparator for those in none.")
-    ] = None,
-    csv: Annotated[
-        Path | None, typer.Option(metavar="FILE", dir_okay=False, help="Write a CSV table here; print nothing.")
-    ] = None,
-) -> None:
-    """List every network of the papers' tables: name, table, row, parameters (counted, and as printed where the paper
-    prints them), and GFLOPs for one image of the paper's size (input: channels × pixels).
-
-    A multiplication and an addition count as two operations; only convolutions and matrix products are counted.
-
-    To build one: sliceweave.networks.catalogue.build("liver_tumor/ra_unet").
-    """
-    from sliceweave.pipelines.network_table import as_text, network_rows, write_networks
-
-    if csv:
-        write_networks(csv, task)
-    else:
-        typer.echo(as_text(network_rows(task)))
-
-
-@app.command()
-def prepare(
-    task: Annotated[
-        str, typer.Argument(help="hematoma, lung_infection, liver_tumor, knee_cartilage or echo_left_ventricle.")
-    ],
-    source: Annotated[
-        Path, typer.Argument(help="Folder of a data set, one file, or a CSV study_id,image[,label][,patient][,split].")
-    ],
-    dest: Annotated[
-        Path | None, typer.Argument(help="Gets images/, labels/, dataset.csv and datalist.json.", show_default=False)
-    ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Read everything, write nothing, say what is wrong.")] = False,
-    pictures: Annotated[bool, typer.Option("--pictures", help="Also DEST/pictures, one of every study.")] = False,
-    split: Annotated[str, typer.Option(help="Shares of patients: training:validation:test.")] = "8:1:1",
-    seed: Annotated[int, typer.Option(help="Of the draw of patients.")] = 0,
-    workers: Annotated[int, typer.Option(min=1, help="Studies converted at once.")] = 2,
-    series: Annotated[
-        str,
-        typer.Option(
-            help="Where a folder holds several DICOM series: a UID, a number, part of the description, or all."
-        ),
-    ] = "",
-    recode: Annotated[
-        str, typer.Option(metavar="VALUE=LABEL,…", help="What a label file's values mean, if not what its format says.")
-    ] = "",
-    others: Annotated[
-        int | None, typer.Option(help="Label of the values --recode does not name; otherwise they are an error.")
-    ] = None,
-    names: Annotated[str, typer.Option(metavar="NAME,…", help="LabelMe names that are the structure.")] = "",
-    pixel_size: Annotated[float | None, typer.Option(min=0.05, max=30, help="mm, for pictures and videos.")] = None,
-    slice_thickness: Annotated[float | None, typer.Option(min=0.05, max=30, help="mm, for pictures of slices.")] = None,
-    spacing: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Both by patient: patient,pixel_size_mm,slice_thickness_mm.")
-    ] = None,
-    window: Annotated[
-        str, typer.Option(metavar="LOWEST,HIGHEST", help="HU that 8-bit images show as black and as white.")
-    ] = "",
-) -> None:
-    """Turn a data set as it is distributed into images/, labels/, dataset.csv and datalist.json.
-
-    \b
-    hematoma             CT-ICH, slices with LabelMe, DICOM, NIfTI
-    lung_infection       COVID-19 CT set 1 and 2, the 20 cases, DICOM, NIfTI
-    liver_tumor          LiTS, MSD Task03_Liver, DICOM, NIfTI
-    knee_cartilage       OAI-ZIB, DICOM, NIfTI
-    echo_left_ventricle  EchoNet-Dynamic, CAMUS, frames with LabelMe, NIfTI
-
-    NIfTI stands for .nii, .nii.gz, .nrrd, .mha and .mhd: images/ with labels/,
-    pairs such as x_ct and x_label, or images alone.
-
-    Patients are split, not studies. A rerun converts what is missing. Studies
-    that cannot be used, or should be looked at, are listed at the end, and the
-    exit status is 1 then; the others go on.
-    """
-    from sliceweave.pipelines import prepare as preparing
-    from sliceweave.pipelines.cases import PrepareOptions
-    from sliceweave.pipelines.patients import Drawing
-    from sliceweave.pipelines.prepare_options import check_label, listed, recoding, value_range
-    from sliceweave.pipelines.prepare_tasks import prepare_task
-    from sliceweave.pipelines.splits import parse_shares
-
-    known = prepare_task(task)
-    labels = list(known.labels)
-    check_label(others, labels, "--others")
-    options = PrepareOptions(
-        pixel_mm=pixel_size,
-        thickness_mm=slice_thickness,
-        spacing_csv=spacing,
-        window_hu=value_range(window),
-        names=listed(names),
-        series=series,
-        recode=recoding(recode, labels),
-        others=others,
-    )
-    if check and pictures:
-        raise InputError("--check writes nothing: leave out --pictures")
-    if check:
-        outcome = preparing.check(known, source, options, workers)
-    elif dest is None:
-        raise InputError("no destination given: sliceweave prepare TASK SOURCE DEST (or --check)")
-    else:
-        try:
-            outcome = preparing.prepare(known, source, dest, options, Drawing(parse_shares(split), seed), workers)
-        except KeyboardInterrupt:
-            typer.echo(f"interrupted: what is finished is kept in {dest}; the same command goes on", err=True)
-            raise typer.Exit(130) from None
-        if pictures:
-            from sliceweave.pipelines.prepare_pictures import draw_pictures
-
-            draw_pictures(known, dest, outcome.usable)
-    typer.echo(outcome.summary(None if check else dest))
-    raise typer.Exit(1 if outcome.failed or outcome.notes else 0)
+for command in (phantom, prepare, bundle, render, networks):
+    app.command()(command)
 
 
 def main() -> None:
