@@ -1,4 +1,4 @@
-"""The console command `sliceweave`. Its commands stand in cli_*.py, heavy imports inside them, so that help is instant."""
+"""The console command `sliceweave`. Its commands stand in cli_*.py, heavy imports inside: help is instant."""
 
 import logging
 import sys
