@@ -1,7 +1,7 @@
-"""One study read whole and checked, as ours and as MONAI's reader; and the mask written back onto its grid."""
+"""One study read whole and checked, and the mask written back onto its grid."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +10,6 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from isal import igzip
-from monai.config import PathLike
-from monai.data import ImageReader
-from monai.utils import MetaKeys, SpaceKeys, ensure_tuple
 from numpy.typing import NDArray
 
 from sliceweave.pipelines.atomic import write_atomically
@@ -81,37 +78,6 @@ def write_mask(mask: NDArray[Any], scan: Scan, path: Path) -> None:
     else:
         image.to_stream(buffer)
     write_atomically(path, buffer.getvalue())
-
-
-class StudyReader(ImageReader):
-    """MONAI's way to the same reading: `LoadImage(reader=StudyReader())` fails where `read_scan` does."""
-
-    def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
-        """Whether each file name ends in a suffix that `read_scan` reads."""
-        return all(image_suffix(Path(name)) for name in ensure_tuple(filename))
-
-    def read(self, data: Sequence[PathLike] | PathLike, **_kwargs: Any) -> tuple[Path, ...]:
-        """The paths only: where a reader fails here, LoadImage goes on to one that takes a truncated file for zeros."""
-        return tuple(Path(name) for name in ensure_tuple(data))
-
-    def get_data(self, img: tuple[Path, ...]) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """The voxels (I, J, K) and the metadata MONAI needs: affine in RAS mm, shape, and that there is no channel.
-
-        Raises:
-            InputError: see `read_scan`; or several files.
-        """
-        if len(img) != 1:
-            raise InputError(f"expected one file per image, got {len(img)}; load each under its own key")
-        scan = read_scan(img[0])
-        affine_ras = np.array(scan.geometry.affine_ras)
-        meta: dict[str, Any] = {
-            MetaKeys.AFFINE: affine_ras,
-            MetaKeys.ORIGINAL_AFFINE: affine_ras.copy(),
-            MetaKeys.SPATIAL_SHAPE: np.array(scan.geometry.shape),
-            MetaKeys.ORIGINAL_CHANNEL_DIM: "no_channel",
-            MetaKeys.SPACE: SpaceKeys.RAS,
-        }
-        return scan.voxels, meta
 
 
 @contextmanager
