@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import nibabel as nib
 import numpy as np
@@ -23,6 +23,16 @@ from sliceweave.pipelines.volume_checks import check_finite
 _FAST = 1
 
 
+class Gridded(Protocol):
+    """What lies on a grid in the patient: a scan, or a label map."""
+
+    @property
+    def geometry(self) -> Geometry: ...
+
+    @property
+    def header(self) -> nib.Nifti1Header: ...
+
+
 @dataclass(frozen=True, eq=False)
 class Scan:
     """The voxels (I, J, K) of a study in HU, its grid, and the NIfTI header a mask on that grid has."""
@@ -38,10 +48,10 @@ def read_scan(image: Path, study_id: str = "") -> Scan:
     Raises:
         InputError: the file is missing, damaged or no volume of finite numbers in mm; says which file and why.
     """
-    with _named(image):
+    with naming(image):
         volume = _read_volume(image)
         check_finite(volume.voxels)
-        sidecar = _sidecar(image, study_id)
+        sidecar = find_sidecar(image, study_id)
         geometry = Geometry.with_sidecar(volume.affine_ras, volume.header.get_data_shape(), sidecar)
         return Scan(volume.voxels, geometry, volume.header)
 
@@ -55,9 +65,9 @@ def read_grid(image: Path, study_id: str = "") -> tuple[Geometry, nib.Nifti1Head
     if not image_suffix(image).startswith(".nii"):
         scan = read_scan(image, study_id)
         return scan.geometry, scan.header
-    with _named(image):
+    with naming(image):
         nifti = NiftiFile.open(image)
-        return Geometry.with_sidecar(nifti.affine_ras, nifti.shape, _sidecar(image, study_id)), nifti.grid_header
+        return Geometry.with_sidecar(nifti.affine_ras, nifti.shape, find_sidecar(image, study_id)), nifti.grid_header
 
 
 def write_mask(mask: NDArray[Any], scan: Scan, path: Path) -> None:
@@ -81,7 +91,7 @@ def write_mask(mask: NDArray[Any], scan: Scan, path: Path) -> None:
 
 
 @contextmanager
-def _named(image: Path) -> Iterator[None]:
+def naming(image: Path) -> Iterator[None]:
     """Errors inside say which file they are about."""
     try:
         yield
@@ -101,7 +111,8 @@ def _read_volume(image: Path) -> Volume:
     return read_nifti(image) if suffix.startswith(".nii") else read_itk(image)
 
 
-def _sidecar(image: Path, study_id: str) -> Path | None:
+def find_sidecar(image: Path, study_id: str) -> Path | None:
+    """`<image stem>.geometry.json` or `<study_id>.geometry.json` beside the image, where there is one."""
     stems = image.name[: len(image.name) - len(image_suffix(image))], file_stem(study_id)
     paths = (image.with_name(f"{stem}.geometry.json") for stem in stems)
     return next((path for path in paths if path.is_file()), None)
