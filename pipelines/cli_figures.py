@@ -91,7 +91,7 @@ def figures(
     check_metrics(cases, asked)
     paths = figures_of(cases, out, asked or DEFAULT_METRICS)
     if not paths:
-        columns = ", ".join(dict.fromkeys(column for table in cases.values() for column in table))
+        columns = ", ".join(dict.fromkeys(str(column) for table in cases.values() for column in table))
         raise InputError(
             "nothing to draw: expected numbers under volume_ml and reference_volume_ml, or under "
             f"{', '.join(asked or DEFAULT_METRICS)}; the tables have {columns}"

@@ -1,7 +1,7 @@
 """Slices with the true and the models' masks, read from folders, for panels of contours."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ class PanelOptions:
     slices: Sequence[int] = ()
     window: tuple[float, float] | None = None
     margin_mm: float | None = None
-    kind: StudyKind | None = field(default=None)
+    kind: StudyKind | None = None
 
 
 def masks_in(folder: Path) -> dict[str, Path]:
@@ -138,12 +138,12 @@ class _View:
         if margin_mm is None or not marked.any():
             return head_box(grey[None], marked[None])
         width_mm, height_mm = self.screen.pixel_mm
-        return _around(marked.any(axis=1), margin_mm / height_mm), _around(marked.any(axis=0), margin_mm / width_mm)
+        rows, columns = np.nonzero(marked)
+        return _around(rows, margin_mm / height_mm), _around(columns, margin_mm / width_mm)
 
 
-def _around(used: NDArray[np.bool_], margin_px: float) -> slice:
-    where = np.flatnonzero(used)
-    return slice(max(int(where[0] - margin_px), 0), int(where[-1] + margin_px) + 1)
+def _around(where: NDArray[np.intp], margin_px: float) -> slice:
+    return slice(max(int(where.min() - margin_px), 0), int(where.max() + margin_px) + 1)
 
 
 def _screen(scan: Scan, kind: StudyKind | None, axes: tuple[int, int, int]) -> Screen:

@@ -25,9 +25,7 @@ class ContourFigures:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-def contours_of(
-    studies: Sequence[Study], masks: MaskFolders, directory: Path, options: PanelOptions = PanelOptions()
-) -> ContourFigures:
+def contours_of(studies: Sequence[Study], masks: MaskFolders, directory: Path, options: PanelOptions) -> ContourFigures:
     """Writes `contours_1`, `contours_2`, … as SVG and PNG, as many as the studies' rows fill.
 
     A study that cannot be drawn is logged and left out; the others go on.

@@ -1,6 +1,7 @@
 """Whether predicted volumes can stand for the reference: Bland–Altman plots, and scatter about the identity line."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +68,7 @@ def bland_altman(reference_ml: "pd.Series[float]", predicted_ml: pd.DataFrame, n
         mark_zero(axes)
         axes.plot(pairs.mean(axis=1), pairs["predicted"] - pairs["reference"], gid=f"cases-{index}", **_points(index))
         axes.set_title(f"{shown(str(name))}\n{_mark_limits(axes, pairs)}")
-        _name_axes(axes, "mean of predicted and reference (ml)", "predicted − reference (ml)")
+    _name_axes(plots, "mean of predicted and reference (ml)", "predicted − reference (ml)")
     add_note(figure, ["solid: bias; dashed: 95 % limits of agreement", note], _width_mm(len(plots)))
     return figure
 
@@ -82,7 +83,7 @@ def agreement_scatter(reference_ml: "pd.Series[float]", predicted_ml: pd.DataFra
         axes.plot(pairs["reference"], pairs["predicted"], gid=f"cases-{index}", **_points(index))
         axes.set_title(f"{shown(str(name))}\n{_correlation(pairs)}")
         axes.set(xlim=(-0.03 * top_ml, top_ml), ylim=(-0.03 * top_ml, top_ml), aspect="equal")
-        _name_axes(axes, "reference volume (ml)", "predicted volume (ml)")
+    _name_axes(plots, "reference volume (ml)", "predicted volume (ml)")
     add_note(figure, ["dashed: identity; CCC: Lin's concordance", note], _width_mm(len(plots)))
     return figure
 
@@ -97,7 +98,7 @@ def _mark_limits(axes: Axes, pairs: pd.DataFrame) -> str:
         if limit_ml is not None:
             axes.axhline(limit_ml, color="black", linewidth=0.8, linestyle="--")
     limits = f"{_decimals(found.low_ml, 2)} to {_decimals(found.high_ml, 2)} ml"
-    return f"bias {_decimals(found.bias_ml, 2)}, limits {limits}, n = {found.cases}"
+    return f"bias {_decimals(found.bias_ml, 2)} ml, n = {found.cases}\nlimits {limits}"
 
 
 def _correlation(pairs: pd.DataFrame) -> str:
@@ -107,12 +108,15 @@ def _correlation(pairs: pd.DataFrame) -> str:
     return f"r = {_decimals(found.r, 3)}, CCC = {_decimals(found.concordance, 3)}, n = {found.cases}"
 
 
-def _name_axes(axes: Axes, across: str, up: str) -> None:
-    """Names at the outer plots only."""
-    place = axes.get_subplotspec()
-    if place is None or place.is_first_col():
-        axes.set_ylabel(up)
-    axes.set_xlabel(across)
+def _name_axes(plots: Sequence[Axes], across: str, up: str) -> None:
+    """Names and numbers at the outer plots only."""
+    columns = _columns(len(plots))
+    for place, axes in enumerate(plots):
+        if place % columns == 0:
+            axes.set_ylabel(up)
+        if place + columns >= len(plots):
+            axes.set_xlabel(across)
+            axes.xaxis.set_tick_params(labelbottom=True)
 
 
 def _points(index: int) -> dict[str, Any]:
@@ -129,10 +133,9 @@ def _plots(predicted_ml: pd.DataFrame) -> tuple[Figure, list[Axes]]:
     columns = _columns(count)
     rows = math.ceil(count / columns)
     width_mm = _width_mm(count)
-    figure = new_figure(width_mm, rows * (min(width_mm / columns, _TALLEST_MM) + 8) + 6)
+    figure = new_figure(width_mm, rows * (min(width_mm / columns, _TALLEST_MM) + 10) + 6)
     plots = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel())
     for unused in plots[count:]:
-        plots[plots.index(unused) - columns].xaxis.set_tick_params(labelbottom=True)
         unused.remove()
     return figure, plots[:count]
 

@@ -1,12 +1,14 @@
 """One metric over the cases as boxes, class by class, the models side by side."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from numpy.typing import NDArray
 
 from sliceweave.pipelines.figure_style import (
     COLUMN_MM,
@@ -25,6 +27,7 @@ _MOST_IN_COLUMN = 12  # boxes
 _LONGEST_LABEL = 22
 _MOST_UPRIGHT = 40  # letters of labels in a column's width
 _ROOM = 0.8  # of the distance of two classes, for their boxes
+_WIDEST = 0.3
 _GOLDEN = 0.618  # spreads points evenly in any number
 
 _NAMES = {
@@ -59,7 +62,7 @@ def metric_boxes(values: Mapping[str, pd.DataFrame], metric: str, note: str = ""
     width_mm = COLUMN_MM if len(values) * len(models) <= _MOST_IN_COLUMN else PAGE_MM
     figure = new_figure(width_mm, _HEIGHT_MM)
     axes = figure.add_subplot()
-    width = _ROOM / len(models)
+    width = min(_ROOM / len(models), _WIDEST)
     for at, table in enumerate(values.values()):
         for number, model in enumerate(models):
             place = at + (number - (len(models) - 1) / 2) * width
@@ -72,7 +75,7 @@ def metric_boxes(values: Mapping[str, pd.DataFrame], metric: str, note: str = ""
     return figure
 
 
-def _draw_box(axes: Axes, values: "np.ndarray[tuple[int], np.dtype[np.float64]]", box: tuple[float, float], number: int) -> None:
+def _draw_box(axes: Axes, values: NDArray[np.float64], box: tuple[float, float], number: int) -> None:
     place, width = box
     if not len(values):
         return
@@ -98,7 +101,7 @@ def _draw_box(axes: Axes, values: "np.ndarray[tuple[int], np.dtype[np.float64]]"
 def _name_classes(axes: Axes, labels: list[str], width_mm: float) -> None:
     names = [shown(label, _LONGEST_LABEL) for label in labels]
     lies = sum(map(len, names)) > _MOST_UPRIGHT * width_mm / COLUMN_MM
-    turned = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if lies else {}
+    turned: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if lies else {}
     axes.set_xticks(range(len(names)), names, **turned)
     axes.set_xlim(-0.5, len(names) - 0.5)
 

@@ -24,6 +24,7 @@ _HEIGHT_MM = 65.0
 _MOST_IN_COLUMN = 20
 _MOST_NAMED = 45
 _LONGEST_ID = 16
+_SMALL_MARKER_PT = 1.5
 _REFERENCE: dict[str, Any] = {"color": "black", "marker": "o", "linestyle": "-", "markerfacecolor": "white"}
 
 
@@ -61,8 +62,10 @@ def _figure(curves: Sequence[_Curve], reference_ml: "pd.Series[float]", unit: st
     figure = new_figure(width_mm, _HEIGHT_MM)
     axes = figure.add_subplot()
     places = np.arange(1, len(cases) + 1)
+    marker: dict[str, Any] = {"markersize": _SMALL_MARKER_PT} if len(cases) > _MOST_NAMED else {}
     lines = [
-        axes.plot(places, curve.values.loc[cases], gid=f"curve-{at}", **curve.look)[0] for at, curve in enumerate(curves)
+        axes.plot(places, curve.values.loc[cases], gid=f"curve-{at}", **curve.look, **marker)[0]
+        for at, curve in enumerate(curves)
     ]
     axes.set_ylabel(unit)
     _name_cases(axes, [str(case) for case in cases])

@@ -11,10 +11,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import matplotlib
-from matplotlib import font_manager
+from matplotlib import font_manager, style
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -42,15 +41,13 @@ _FURTHER_FONTS = (
     *("Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Microsoft YaHei", "SimHei"),
     *("PingFang SC", "Hiragino Sans GB", "Heiti SC", "Arial Unicode MS"),
 )
-_LETTER_MM = 1.25  # mean width at FONT_PT, and a little more
+_LETTER_MM = 1.4  # at FONT_PT, more than the mean
 
 
 @contextmanager
 def figure_style() -> Iterator[None]:
     """The settings under which a figure is drawn and written; matplotlib's own come back at the end."""
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # not what a user's matplotlibrc says
-        matplotlib.rcParams.update(_settings())
+    with style.context(_settings(), after_reset=True):  # whatever a user's matplotlibrc says
         yield
 
 
@@ -111,6 +108,7 @@ def add_legend(figure: Figure, handles: Sequence[tuple[str, Artist]], width_mm: 
     names = [name for name, _ in handles]
     # A label that begins with "_" is left out of a legend: the texts are set afterwards.
     stand_ins = [f"{number}" for number in range(len(names))]
+    place: Literal["upper left", "outside upper left"]
     place = "outside upper left" if figure.get_layout_engine() else "upper left"
     columns = _legend_columns(names, width_mm)
     legend = figure.legend([artist for _, artist in handles], stand_ins, loc=place, ncols=columns)
