@@ -2,10 +2,12 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
+from tqdm import tqdm
 
 from sliceweave.pipelines.atomic import make_folder
 from sliceweave.pipelines.case_values import (
@@ -56,8 +58,9 @@ def figures_of(cases: Cases, directory: Path, metrics: Sequence[str] = DEFAULT_M
         check_table(table, name)
     make_folder(directory, "choose another folder with --out")
     with figure_style():
-        drawn = [*_volume_figures(cases), *_boxes(cases, metrics)]
-        return [path for stem, figure in drawn for path in write_figure(figure, directory, stem)]
+        drawn = chain(_volume_figures(cases), _boxes(cases, metrics))
+        progress = tqdm(drawn, desc="figures", unit="figure", disable=None)
+        return [path for stem, figure in progress for path in write_figure(figure, directory, stem)]
 
 
 def check_metrics(cases: Cases, metrics: Sequence[str]) -> None:
