@@ -143,7 +143,8 @@ class _View:
 
 
 def _around(where: NDArray[np.intp], margin_px: float) -> slice:
-    return slice(max(int(where.min() - margin_px), 0), int(where.max() + margin_px) + 1)
+    margin = round(margin_px)
+    return slice(max(int(where.min()) - margin, 0), int(where.max()) + margin + 1)
 
 
 def _screen(scan: Scan, kind: StudyKind | None, axes: tuple[int, int, int]) -> Screen:

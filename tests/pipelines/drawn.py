@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SVG = "{http://www.w3.org/2000/svg}"
-_LINK = "{http://www.w3.org/1999/xlink}href"
 _NUMBER = r"-?\d+(?:\.\d+)?(?:e-?\d+)?"
 Points = NDArray[np.float64]
 
@@ -71,12 +70,18 @@ class Drawn:
         slope, start = np.polyfit(places, numbers, 1)
         return self.markers(gid)[:, "xy".index(axis)] * slope + start
 
-    def paths(self, colour: str) -> list[Points]:
-        """(N, 2) points on the page of every line of a colour that is no marker."""
-        nodes = (node for node in self.root.iter(f"{_SVG}path") if f"stroke: {colour}" in node.get("style", ""))
-        return [np.array(re.findall(_NUMBER, node.attrib["d"]), float).reshape(-1, 2) for node in nodes]
+    def outlines(self, colour: str) -> list[tuple[Points, Points]]:
+        """Of every line of a colour its (N, 2) points and the (2, 2) corners of its plot, on the page."""
+        frames = {node.get("id"): node[0].attrib for node in self.root.iter(f"{_SVG}clipPath")}
+        lines = []
+        for node in self.root.iter(f"{_SVG}path"):
+            if f"stroke: {colour}" in node.get("style", "") and "clip-path" in node.attrib:
+                frame = frames[node.attrib["clip-path"].removeprefix("url(#").removesuffix(")")]
+                x, y, width, height = (float(frame[name]) for name in ("x", "y", "width", "height"))
+                points = np.array(re.findall(_NUMBER, node.attrib["d"]), float).reshape(-1, 2)
+                lines.append((points, np.array([[x, y], [x + width, y + height]])))
+        return lines
 
     @property
-    def images(self) -> list[tuple[float, float]]:
-        """Width and height on the page of every picture."""
-        return [(float(n.attrib["width"]), float(n.attrib["height"])) for n in self.root.iter(f"{_SVG}image")]
+    def images(self) -> int:
+        return len(list(self.root.iter(f"{_SVG}image")))
