@@ -23,34 +23,34 @@ class Agreement:
     """How predicted volumes agree with reference ones, predicted - reference; None where it is not defined.
 
     Attributes:
-        low_ml, high_ml: 95 % limits of agreement, bias ± 1.96 sample SD (Bland and Altman 1986); need two cases.
-        r: Pearson's; needs volumes that differ.
-        concordance: Lin's, with moments over n (Lin 1989); needs the same.
+        bias_ml: mean difference.
+        limit_low_ml, limit_high_ml: 95 % limits of agreement, bias ± 1.96 sample SD (Bland and Altman 1986); they need
+            two cases.
+        pearson_r: needs three cases, and volumes that differ on both sides.
+        ccc: Lin's concordance, with moments over n (Lin 1989); needs the same.
     """
 
-    cases: int
     bias_ml: float
-    low_ml: float | None
-    high_ml: float | None
-    r: float | None
-    concordance: float | None
+    limit_low_ml: float | None
+    limit_high_ml: float | None
+    pearson_r: float | None
+    ccc: float | None
 
 
-def agreement_of(predicted_ml: NDArray[np.float64], reference_ml: NDArray[np.float64]) -> Agreement:
+def agreement(predicted_ml: NDArray[np.float64], reference_ml: NDArray[np.float64]) -> Agreement:
     """The agreement of one case or more, without missing values."""
     differences_ml = predicted_ml - reference_ml
-    bias_ml, several = float(differences_ml.mean()), len(differences_ml) > 1
-    spread_ml = _LIMITS_SD * float(differences_ml.std(ddof=1)) if several else math.nan
-    covariance = float(np.mean((predicted_ml - predicted_ml.mean()) * (reference_ml - reference_ml.mean())))
+    bias_ml, has_limits = float(differences_ml.mean()), len(differences_ml) > 1
+    spread_ml = _LIMITS_SD * float(differences_ml.std(ddof=1)) if has_limits else math.nan
+    is_defined = len(differences_ml) > 2 and min(np.ptp(predicted_ml), np.ptp(reference_ml)) > 0
+    r = float(np.corrcoef(predicted_ml, reference_ml)[0, 1]) if is_defined else math.nan
     sds = float(predicted_ml.std()), float(reference_ml.std())
-    scale = sds[0] ** 2 + sds[1] ** 2 + bias_ml**2
     return Agreement(
-        cases=len(differences_ml),
         bias_ml=bias_ml,
-        low_ml=bias_ml - spread_ml if several else None,
-        high_ml=bias_ml + spread_ml if several else None,
-        r=covariance / (sds[0] * sds[1]) if min(sds) > 0 else None,
-        concordance=2 * covariance / scale if min(sds) > 0 else None,
+        limit_low_ml=bias_ml - spread_ml if has_limits else None,
+        limit_high_ml=bias_ml + spread_ml if has_limits else None,
+        pearson_r=r if is_defined else None,
+        ccc=2 * r * sds[0] * sds[1] / (sds[0] ** 2 + sds[1] ** 2 + bias_ml**2) if is_defined else None,
     )
 
 
@@ -92,20 +92,20 @@ def _mark_limits(axes: Axes, pairs: pd.DataFrame) -> str:
     """Draws bias and limits; what they are."""
     if pairs.empty:
         return "no cases"
-    found = agreement_of(pairs["predicted"].to_numpy(), pairs["reference"].to_numpy())
+    found = agreement(pairs["predicted"].to_numpy(), pairs["reference"].to_numpy())
     axes.axhline(found.bias_ml, color="black", linewidth=0.8)
-    for limit_ml in (found.low_ml, found.high_ml):
+    for limit_ml in (found.limit_low_ml, found.limit_high_ml):
         if limit_ml is not None:
             axes.axhline(limit_ml, color="black", linewidth=0.8, linestyle="--")
-    limits = f"{_decimals(found.low_ml, 2)} to {_decimals(found.high_ml, 2)} ml"
-    return f"bias {_decimals(found.bias_ml, 2)} ml, n = {found.cases}\nlimits {limits}"
+    limits = f"{_decimals(found.limit_low_ml, 2)} to {_decimals(found.limit_high_ml, 2)} ml"
+    return f"bias {_decimals(found.bias_ml, 2)} ml, n = {len(pairs)}\nlimits {limits}"
 
 
 def _correlation(pairs: pd.DataFrame) -> str:
     if pairs.empty:
         return "no cases"
-    found = agreement_of(pairs["predicted"].to_numpy(), pairs["reference"].to_numpy())
-    return f"r = {_decimals(found.r, 3)}, CCC = {_decimals(found.concordance, 3)}, n = {found.cases}"
+    found = agreement(pairs["predicted"].to_numpy(), pairs["reference"].to_numpy())
+    return f"r = {_decimals(found.pearson_r, 3)}, CCC = {_decimals(found.ccc, 3)}, n = {len(pairs)}"
 
 
 def _name_axes(plots: Sequence[Axes], across: str, up: str) -> None:
