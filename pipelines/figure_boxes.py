@@ -37,8 +37,8 @@ _NAMES = {
     "rvd": "relative volume difference",
     "abs_rvd": "|relative volume difference|",
     "hd_mm": "Hausdorff distance (mm)",
-    "hd95_mm": "Hausdorff distance, 95th percentile (mm)",
-    "assd_mm": "average symmetric surface distance (mm)",
+    "hd95_mm": "HD95 (mm)",
+    "assd_mm": "ASSD (mm)",
     "volume_error_ml": "predicted − reference volume (ml)",
 }
 

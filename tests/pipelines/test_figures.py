@@ -176,7 +176,7 @@ def test_boxes_are_the_same_bytes_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("models", [1, 3, 5])
 @pytest.mark.parametrize("draw", [volume_curve, error_curve, bland_altman, agreement_scatter, boxes])
-def test_nothing_leaves_the_page_and_no_titles_meet(draw: Draw, models: int) -> None:
+def test_nothing_leaves_the_page_and_neither_titles_nor_legends_are_met(draw: Draw, models: int) -> None:
     names = [f"model number {number}" for number in range(models)]
     reference = pd.Series(np.linspace(0, 380.25, 20), [f"study-{number:05d}" for number in range(20)])
     predicted = pd.DataFrame(dict.fromkeys(names, reference * 1.5 - 100.01))
@@ -186,7 +186,10 @@ def test_nothing_leaves_the_page_and_no_titles_meet(draw: Draw, models: int) -> 
         canvas.draw()
         whole = figure.get_tightbbox(canvas.get_renderer()).padded(-0.01)  # inches
         titles = sorted([axes.title.get_window_extent() for axes in figure.axes], key=lambda box: (-box.y0, box.x0))
-    assert (whole.x0, whole.y0) >= (0, 0)
+        names = [axes.yaxis.label.get_window_extent() for axes in figure.axes]
+        legends = [legend.get_window_extent() for legend in figure.legends]
+    assert [name.overlaps(legend) for name in names for legend in legends] == [False] * len(names) * len(legends)
+    assert min(whole.x0, whole.y0) >= 0
     assert whole.x1 <= figure.get_figwidth()
     assert whole.y1 <= figure.get_figheight()
     assert [first.overlaps(second) for first, second in pairwise(titles)] == [False] * (len(titles) - 1)
