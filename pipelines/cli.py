@@ -9,6 +9,7 @@ import typer
 
 from sliceweave.pipelines.cli_bundles import bundle, networks, render
 from sliceweave.pipelines.cli_data import phantom, prepare
+from sliceweave.pipelines.cli_figures import contours, curves, figures
 from sliceweave.pipelines.cli_volumes import strata, volumes
 from sliceweave.pipelines.errors import InputError
 
@@ -36,7 +37,18 @@ def options(
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
 
 
-for command in (phantom, prepare, bundle, render, networks, volumes, strata):
+for command in (
+    phantom,
+    prepare,
+    volumes,
+    strata,
+    contours,
+    figures,
+    curves,
+    bundle,
+    render,
+    networks,
+):
     app.command()(command)
 
 
