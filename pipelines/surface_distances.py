@@ -10,10 +10,9 @@ from scipy.spatial import KDTree
 from scipy.spatial.distance import pdist
 
 from sliceweave.pipelines.geometry import Geometry
-from sliceweave.pipelines.surface_sweep import swept_distances_mm
+from sliceweave.pipelines.surface_sweep import SPARSE, swept_distances_mm
 
 _LARGEST_COSINE = 2e-7  # between axes at right angles, as float32 headers have them: 0.06 µm in 300 mm
-_SPARSE = 300  # voxels of the box for each of the surfaces', from which on a tree is the faster way
 
 Mask = NDArray[np.bool_]
 PointsMm = NDArray[np.float64]
@@ -96,7 +95,7 @@ def _surface(mask: Mask, axes: Sequence[int]) -> Mask:
 
 
 def _is_sparse(surfaces: tuple[Mask, Mask]) -> bool:
-    return surfaces[0].size > _SPARSE * sum(np.count_nonzero(surface) for surface in surfaces)
+    return surfaces[0].size > SPARSE * sum(np.count_nonzero(surface) for surface in surfaces)
 
 
 def _is_straight(geometry: Geometry) -> bool:

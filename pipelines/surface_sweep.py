@@ -4,7 +4,8 @@ A sweep along the axis with the shortest steps, there and back, notes in each vo
 away along that axis: one pass of an exact distance transform (Felzenszwalb and Huttenlocher 2012,
 doi:10.4086/toc.2012.v008a019). The nearest surface voxel of any other column is then looked for only from where a
 distance is asked, in rings of columns from near to far, until no farther ring can hold a nearer one. Surfaces that
-nearly agree are close in almost all places, so that few rings are needed.
+nearly agree are close in almost all places, so that few rings are needed; what is farther is left to a tree, or to the
+transform of the whole box (Maurer and others 2003, doi:10.1109/TPAMI.2003.1177156).
 """
 
 from collections import defaultdict
@@ -13,14 +14,17 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 Surface = NDArray[np.bool_]
 Distances = NDArray[np.float64]
 
+SPARSE = 300  # voxels for each point from which on a tree over the points is faster than a pass over the voxels
+
 _COLUMNS = 300
-_EFFORT = 100  # columns per point: about what a query of the tree costs
+_EFFORT = 60  # columns per point, after which most are too far
 _NONE = 1 << 15  # steps in a column without a surface; no axis is as long
 
 
@@ -98,11 +102,10 @@ class _Swept:
     def distances_mm(self, other: "_Swept") -> Distances:
         """(N,) distance to this surface from each voxel of the other."""
         squared_mm2, far = self._searched(other.places)
-        distances_mm = np.sqrt(squared_mm2)
         if len(far):
-            tree = KDTree(self._points_mm(self.places), leafsize=32)
-            distances_mm[far] = tree.query(self._points_mm(other.places[far]), workers=-1)[0]
-        return distances_mm
+            few = self.surface.size > SPARSE * len(far)
+            squared_mm2[far] = (self._of_points_mm2 if few else self._of_all_mm2)(other.places[far])
+        return np.asarray(np.sqrt(squared_mm2))
 
     def _searched(self, places: NDArray[np.intp]) -> tuple[Distances, NDArray[np.intp]]:
         """(N,) squared distances in mm² from the places, and which of them are too far for the rings."""
@@ -123,6 +126,18 @@ class _Swept:
         else:
             open_ones = open_ones[squared_mm2[open_ones] > self.columns.reach_mm**2]
         return squared_mm2, open_ones
+
+    def _of_points_mm2(self, places: NDArray[np.intp]) -> Distances:
+        """Squared distances of a few places."""
+        tree = KDTree(self._points_mm(self.places), leafsize=32)
+        return np.asarray(tree.query(self._points_mm(places), workers=-1)[0] ** 2)
+
+    def _of_all_mm2(self, places: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Squared distances of many places, from a transform of the whole box in single precision."""
+        image = sitk.GetImageFromArray(self.surface.view(np.uint8))
+        image.SetSpacing(self.steps_mm[::-1].tolist())
+        transform = sitk.SignedMaurerDistanceMap(image, squaredDistance=True, useImageSpacing=True)
+        return np.abs(sitk.GetArrayViewFromImage(transform).reshape(-1)[places])
 
     def _points_mm(self, places: NDArray[np.intp]) -> NDArray[np.float64]:
         return np.column_stack(np.unravel_index(places, self.surface.shape)) * self.steps_mm
