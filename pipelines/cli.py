@@ -9,6 +9,7 @@ import typer
 
 from sliceweave.pipelines.cli_bundles import bundle, networks, render
 from sliceweave.pipelines.cli_data import phantom, prepare
+from sliceweave.pipelines.cli_evaluate import evaluate
 from sliceweave.pipelines.cli_volumes import volumes
 from sliceweave.pipelines.errors import InputError
 
@@ -36,7 +37,7 @@ def options(
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
 
 
-for command in (phantom, prepare, bundle, render, networks, volumes):
+for command in (phantom, prepare, bundle, render, networks, volumes, evaluate):
     app.command()(command)
 
 
