@@ -46,7 +46,8 @@ def find_pairs(predictions: str, truths: str, images: str = "") -> list[MaskPair
         InputError: a source has no masks, or two of one study.
     """
     predicted, true = find_masks(predictions), find_masks(truths)
-    if all(Path(source).is_file() and image_suffix(Path(source)) for source in (predictions, truths)):
+    sources = [Path(source).expanduser() for source in (predictions, truths)]
+    if all(source.is_file() and image_suffix(source) for source in sources):
         predicted = [replace(predicted[0], study_id=true[0].study_id)]
     if images:
         predicted, true = (with_images(masks, images) for masks in (predicted, true))
