@@ -9,6 +9,7 @@ import typer
 
 from sliceweave.pipelines.cli_bundles import bundle, networks, render
 from sliceweave.pipelines.cli_data import phantom, prepare
+from sliceweave.pipelines.cli_evaluate import evaluate
 from sliceweave.pipelines.cli_figures import contours, curves, figures
 from sliceweave.pipelines.cli_volumes import strata, volumes
 from sliceweave.pipelines.errors import InputError
@@ -41,6 +42,7 @@ for command in (
     phantom,
     prepare,
     volumes,
+    evaluate,
     strata,
     contours,
     figures,
