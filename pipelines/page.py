@@ -67,8 +67,8 @@ def build_page(results: Path, options: PageOptions | None = None) -> PageOutcome
     options = options or PageOptions()
     results = Path(results).absolute()
     out = (options.out or results).absolute()
-    make_folder(out, "choose another folder with --out")
     studies, run = read_studies(results), read_run(results)
+    make_folder(out, "choose another folder with --out")
     sources = PageSources(results, out, *_described(studies, run), _images(studies, options.images, run))
     measured = [study for study in studies if study.is_measured]
     notes = list(_written(measured, sources, options))

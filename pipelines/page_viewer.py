@@ -88,7 +88,12 @@ class Viewer:
                 "raise --viewer-limit if yours does not"
             )
         window = sources.kind.shown_range(scan.voxels)
-        settings = {"window": window, "colours": colour_table(mask), "made_from": made_from}
+        settings = {
+            "window": window,
+            "colours": colour_table(mask),
+            "centre_ras_mm": _centre_ras_mm(scan, mask),
+            "made_from": made_from,
+        }
         notice, script = part("niivue_notice.txt"), Markup(_ENDS_A_SCRIPT.sub("<\\\\", self.script))
         text = filled_in("viewer.html.j2", title=study.study_id, script=script, notice=notice, **settings, **volumes)
         return printable(text).encode()
@@ -108,6 +113,16 @@ def colour_table(mask: Mask) -> dict[str, list[int]]:
     colours = [(0, 0, 0), *map(label_colour, labels[1:])]
     red, green, blue = (list(channel) for channel in zip(*colours, strict=True))
     return {"I": labels, "R": red, "G": green, "B": blue, "A": [0] + [255] * (len(labels) - 1)}
+
+
+def _centre_ras_mm(scan: Scan, mask: Mask) -> list[float]:
+    """Where to begin: a voxel of the slice of largest area, near the middle of what it holds; else the scan's middle."""
+    if not mask.any():
+        return scan.geometry.to_ras_mm((np.array(mask.shape) - 1) / 2).tolist()
+    largest = int(np.argmax(np.count_nonzero(mask, axis=(0, 1))))
+    pixels = np.argwhere(mask[..., largest])
+    nearest = pixels[np.argmin(((pixels - pixels.mean(axis=0)) ** 2).sum(axis=1))]
+    return scan.geometry.to_ras_mm([*nearest, largest]).tolist()
 
 
 def _plain(voxels: NDArray[np.float32]) -> NDArray[Any]:
