@@ -116,7 +116,7 @@ def colour_table(mask: Mask) -> dict[str, list[int]]:
 
 
 def _centre_ras_mm(scan: Scan, mask: Mask) -> list[float]:
-    """Where to begin: a voxel of the slice of largest area, near the middle of what it holds; else the scan's middle."""
+    """Where to begin: near the middle of what the slice of largest area holds; without a lesion the scan's middle."""
     if not mask.any():
         return scan.geometry.to_ras_mm((np.array(mask.shape) - 1) / 2).tolist()
     largest = int(np.argmax(np.count_nonzero(mask, axis=(0, 1))))
@@ -154,5 +154,5 @@ def _script_of(path: Path) -> bytes:
             f"{path}: expected npm's archive of @niivue/niivue, with {_SCRIPT}; {HOW_TO_GET_IT}"
         ) from error
     except (OSError, tarfile.TarError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        reason = (isinstance(error, OSError) and error.strerror) or "it is no archive"
         raise InputError(f"--viewer {path}: cannot be read: {reason}; {HOW_TO_GET_IT}") from error

@@ -205,7 +205,7 @@ def test_a_page_elsewhere_takes_all_it_shows_along(results: Path, tmp_path: Path
 
 
 def test_a_folder_without_tables_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="expected the folder of a run, with a volumes.csv"):
+    with pytest.raises(InputError, match=r"expected the folder of a run, with a volumes\.csv"):
         build_page(tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -20,7 +20,7 @@ LESIONS = {"study 10": 5, HOSTILE: 3, "study 9": 0, "large": 7}
 BROKEN = "<img src=x onerror=alert(2)>"
 STAND_IN = """(function(g){g.niivue={};
 class Niivue { volumes = []; scene = {}; attachToCanvas() {} setRadiologicalConvention() {} setInterpolation() {}
-  mm2frac(mm) { return mm; } setSliceType(way) { this.way = way; } setOpacity() {} addVolume(v) { this.volumes.push(v); } }
+  mm2frac(mm) { return mm; } setSliceType() {} setOpacity() {} addVolume(volume) { this.volumes.push(volume); } }
 class NVImage { static async loadFromBase64(how) { return Object.assign(new NVImage(), how); } setColormapLabel() {} }
 Object.assign(g.niivue, { Niivue, NVImage, note: "</script><!--" });})(globalThis);
 """
@@ -180,7 +180,7 @@ def test_the_page_fits_a_narrow_screen(page: "Page") -> None:
     assert page.evaluate("document.getElementById('viewer').scrollWidth") <= 380
 
 
-def test_a_study_without_slices_opens_with_the_runs_picture(results: Path, browser: "Browser", tmp_path: Path) -> None:
+def test_a_study_without_slices_opens_with_the_runs_picture(browser: "Browser", tmp_path: Path) -> None:
     bare = write_results(tmp_path, {"a": 5})
     build_page(bare)
     page = browser.new_page()
