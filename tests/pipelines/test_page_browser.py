@@ -1,5 +1,6 @@
 """The report page as its readers use it, in headless Chromium, from the disk."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -201,3 +202,20 @@ def test_the_link_to_a_studys_own_page_leads_to_one_that_gets_scan_and_mask(page
     assert viewer.title() == HOSTILE
     viewer.locator("#view").select_option("coronal")
     viewer.close()
+
+
+def test_niivue_itself_shows_scan_and_mask(browser: "Browser", tmp_path: Path) -> None:
+    script = os.environ.get("SLICEWEAVE_NIIVUE")
+    if not script:
+        pytest.skip("no NiiVue here: `npm pack @niivue/niivue`, and name the archive in SLICEWEAVE_NIIVUE")
+    results = write_results(tmp_path, {"a": 5})
+    build_page(results, PageOptions(images=str(tmp_path / "studies.csv"), viewer=Viewer.found(script)))
+    page, said = browser.new_page(), []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: said.append(request.url))
+    address = (results / "report_files/a/viewer.html").as_uri()
+    page.goto(address)
+    page.locator("body[data-volumes='2']").wait_for(state="attached")
+    assert said == [address]
+    page.close()
