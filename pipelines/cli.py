@@ -11,6 +11,7 @@ from sliceweave.pipelines.cli_bundles import bundle, networks, render
 from sliceweave.pipelines.cli_data import phantom, prepare
 from sliceweave.pipelines.cli_evaluate import evaluate
 from sliceweave.pipelines.cli_figures import contours, curves, figures
+from sliceweave.pipelines.cli_page import page
 from sliceweave.pipelines.cli_volumes import strata, volumes
 from sliceweave.pipelines.errors import InputError
 
@@ -47,6 +48,7 @@ for command in (
     contours,
     figures,
     curves,
+    page,
     bundle,
     render,
     networks,
