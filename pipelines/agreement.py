@@ -3,7 +3,6 @@
 What a cohort is too small for, or what is undefined since nothing varies, is None.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,7 +43,7 @@ class Agreement:
     icc21: float | None
 
 
-def agreement(measured_ml: Sequence[float], reference_ml: Sequence[float]) -> Agreement:
+def agreement(measured_ml: ArrayLike, reference_ml: ArrayLike) -> Agreement:
     """The agreement over one case at least; one measured and one reference volume each."""
     measured, reference = np.asarray(measured_ml, np.float64), np.asarray(reference_ml, np.float64)
     errors_ml = measured - reference

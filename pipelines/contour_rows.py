@@ -10,18 +10,17 @@ from numpy.typing import NDArray
 
 from sliceweave.pipelines.contour_panels import PanelRow
 from sliceweave.pipelines.errors import InputError
-from sliceweave.pipelines.folders import walk_visible
-from sliceweave.pipelines.geometry import Geometry, same_grid
-from sliceweave.pipelines.reading import Scan, read_scan
+from sliceweave.pipelines.geometry import Geometry
+from sliceweave.pipelines.grid_match import check_same_grid
+from sliceweave.pipelines.label_maps import Labels, read_label_map
+from sliceweave.pipelines.mask_sources import find_masks
+from sliceweave.pipelines.reading import Scan, naming, read_scan
 from sliceweave.pipelines.screen import Screen
-from sliceweave.pipelines.studies import Study, file_stem, find_studies, id_of, image_suffix
+from sliceweave.pipelines.studies import Study, file_stem, find_studies
 from sliceweave.pipelines.study_kind import StudyKind
 from sliceweave.pipelines.tiles import head_box, windowed
 
-Labels = NDArray[np.int32]
 Box = tuple[slice, slice]
-
-_ENDINGS = ("", "_mask", "_label", "_seg")
 
 
 @dataclass(frozen=True)
@@ -50,29 +49,17 @@ class PanelOptions:
 
 
 def masks_in(folder: Path) -> dict[str, Path]:
-    """The volumes of a folder and those below by the id their name gives; of a data set's folder, those of `labels`.
+    """The masks of a folder and those below by study id (see `find_masks`).
 
     Raises:
-        InputError: no folder, no volume in it, or two of one name.
+        InputError: no folder, no mask in it, or two of one study.
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: expected a folder of masks, one file for each study; found none")
-    root = folder / "labels" if (folder / "labels").is_dir() else folder
-    found: dict[str, Path] = {}
-    for path in (Path(parent, name) for parent, names in walk_visible(str(root)) for name in sorted(names)):
-        if not image_suffix(path) or path.name.startswith("."):
-            continue
-        if (other := found.setdefault(id_of(path), path)) != path:
-            raise InputError(f"{folder}: two masks are called {id_of(path)}: {other} and {path}; remove one")
-    if not found:
-        raise InputError(f"{root}: expected masks (.nii.gz, .nrrd, .mha), found none")
-    return found
+    return {mask.study_id: mask.mask for mask in find_masks(folder)}
 
 
 def mask_of(study_id: str, masks: Mapping[str, Path]) -> Path | None:
-    """The mask of a study: named as it is, or with `_mask`, `_label` or `_seg` behind."""
-    names = (f"{stem}{ending}" for ending in _ENDINGS for stem in (study_id, file_stem(study_id)))
-    return next((masks[name] for name in names if name in masks), None)
+    """The mask of a study: of its id, or of the file name that an inference run makes of it."""
+    return masks.get(study_id) or masks.get(file_stem(study_id))
 
 
 def chosen_studies(images: Path, truth: Mapping[str, Path], study_ids: Sequence[str]) -> list[Study]:
@@ -163,13 +150,10 @@ def _labels(masks: Mapping[str, Path], study_id: str, geometry: Geometry) -> Lab
     path = mask_of(study_id, masks)
     if path is None:
         return None
-    mask = read_scan(path)
-    if not same_grid(mask.geometry, geometry):
-        raise InputError(f"{path}: expected a mask on the grid of its image, got another shape or position")
-    labels = mask.voxels.astype(np.int32)
-    if not np.array_equal(labels, mask.voxels):
-        raise InputError(f"{path}: expected a label map of whole numbers, got others; give masks, not probabilities")
-    return labels
+    mask = read_label_map(path, study_id)
+    with naming(path):
+        check_same_grid(geometry, mask.geometry, "image", "mask")
+    return mask.labels
 
 
 def _indices(layers: Sequence[Labels | None], slices: int, asked: Sequence[int]) -> Sequence[int]:

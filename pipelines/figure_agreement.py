@@ -2,56 +2,18 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
+from sliceweave.pipelines.agreement import agreement
 from sliceweave.pipelines.figure_style import COLUMN_MM, PAGE_MM, add_note, mark_zero, new_figure, series_look, shown
 
-_LIMITS_SD = 1.96
 _MOST_COLUMNS = 3
 _TALLEST_MM = 70.0
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How predicted volumes agree with reference ones, predicted - reference; None where it is not defined.
-
-    Attributes:
-        bias_ml: mean difference.
-        limit_low_ml, limit_high_ml: 95 % limits of agreement, bias ± 1.96 sample SD (Bland and Altman 1986); they need
-            two cases.
-        pearson_r: needs three cases, and volumes that differ on both sides.
-        ccc: Lin's concordance, with moments over n (Lin 1989); needs the same.
-    """
-
-    bias_ml: float
-    limit_low_ml: float | None
-    limit_high_ml: float | None
-    pearson_r: float | None
-    ccc: float | None
-
-
-def agreement(predicted_ml: NDArray[np.float64], reference_ml: NDArray[np.float64]) -> Agreement:
-    """The agreement of one case or more, without missing values."""
-    differences_ml = predicted_ml - reference_ml
-    bias_ml, has_limits = float(differences_ml.mean()), len(differences_ml) > 1
-    spread_ml = _LIMITS_SD * float(differences_ml.std(ddof=1)) if has_limits else math.nan
-    is_defined = len(differences_ml) > 2 and min(np.ptp(predicted_ml), np.ptp(reference_ml)) > 0
-    r = float(np.corrcoef(predicted_ml, reference_ml)[0, 1]) if is_defined else math.nan
-    sds = float(predicted_ml.std()), float(reference_ml.std())
-    return Agreement(
-        bias_ml=bias_ml,
-        limit_low_ml=bias_ml - spread_ml if has_limits else None,
-        limit_high_ml=bias_ml + spread_ml if has_limits else None,
-        pearson_r=r if is_defined else None,
-        ccc=2 * r * sds[0] * sds[1] / (sds[0] ** 2 + sds[1] ** 2 + bias_ml**2) if is_defined else None,
-    )
 
 
 def bland_altman(reference_ml: "pd.Series[float]", predicted_ml: pd.DataFrame, note: str = "") -> Figure:

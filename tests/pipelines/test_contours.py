@@ -94,9 +94,14 @@ def test_a_task_decides_plane_and_window(data: Path) -> None:
 @pytest.mark.parametrize(
     ("voxels", "affine", "options", "words"),
     [
-        (mask(slice(1, 2))[:-1], AFFINE, WHOLE, "a_mask.nii.gz: expected a mask on the grid of its image"),
-        (mask(slice(1, 2)), AFFINE + np.eye(4)[3] * [[1], [0], [0], [0]], WHOLE, "on the grid of its image"),
-        (mask(slice(1, 2)) * np.float32(0.4), AFFINE, WHOLE, "expected a label map of whole numbers"),
+        (mask(slice(1, 2))[:-1], AFFINE, WHOLE, "a_mask.nii.gz: expected a mask of the image's 14 x 11 x 6 voxels"),
+        (
+            mask(slice(1, 2)),
+            AFFINE + np.eye(4)[3] * [[1], [0], [0], [0]],
+            WHOLE,
+            "expected a mask on the image's grid, got one whose voxels lie up to 1 mm elsewhere",
+        ),
+        (mask(slice(1, 2)) * np.float32(0.4), AFFINE, WHOLE, "a_mask.nii.gz: expected whole numbers, got fractions"),
         (mask(slice(1, 2)), AFFINE, PanelOptions((6,)), "there is no slice 6; the study has slices 0 to 5"),
     ],
 )
@@ -127,14 +132,18 @@ def test_a_page_holds_so_many_rows_and_the_next_goes_on(data: Path, monkeypatch:
 
 
 def test_masks_are_found_under_the_names_programs_give_them(data: Path) -> None:
-    masks = {name: Path(name) for name in ("a", "b_mask", "c_seg", "d%2Fe_mask")}
-    assert [mask_of(name, masks) for name in ("a", "b", "c", "d/e", "f")] == [*map(Path, masks), None]
-    assert set(masks_in(data)) == {"a", "b"}  # of a data set's folder its labels, not its images
+    for name in ("b_mask", "c_seg", "d%2Fe_mask"):
+        save(data / "unet" / f"{name}.nii.gz", mask(slice(1, 2)))
+    masks = masks_in(data / "unet")
+    found = [mask_of(name, masks) for name in ("a", "b", "c", "d/e", "f")]
+    assert [path and path.name for path in found] == [
+        "a_mask.nii.gz", "b_mask.nii.gz", "c_seg.nii.gz", "d%2Fe_mask.nii.gz", None
+    ]  # fmt: skip
 
 
 def test_studies_are_those_asked_for_or_all_with_a_true_mask(data: Path) -> None:
     save(data / "images" / "c.nii.gz", np.full(SHAPE, 50, np.int16))
-    truth = masks_in(data)
+    truth = masks_in(data / "labels")
     assert [found.study_id for found in chosen_studies(data / "images", truth, ())] == ["a", "b"]
     assert [found.study_id for found in chosen_studies(data / "images", truth, ("b", "a"))] == ["b", "a"]
     with pytest.raises(InputError, match="there is no image of x, y"):
@@ -146,11 +155,11 @@ def test_studies_are_those_asked_for_or_all_with_a_true_mask(data: Path) -> None
 
 
 def test_a_folder_without_masks_is_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="expected masks"):
+    with pytest.raises(InputError, match="holds no mask"):
         masks_in(tmp_path)
-    with pytest.raises(InputError, match="nowhere: expected a folder of masks"):
+    with pytest.raises(InputError, match="nowhere' does not exist; expected masks"):
         masks_in(tmp_path / "nowhere")
     for folder in ("1", "2"):
         save(tmp_path / folder / "a.nii.gz", mask(slice(1, 2)))
-    with pytest.raises(InputError, match="two masks are called a"):
+    with pytest.raises(InputError, match="two masks are of the study 'a'"):
         masks_in(tmp_path)
