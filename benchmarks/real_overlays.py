@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from real_heads import Head
 
+from sliceweave.pipelines.geometry import Geometry
 from sliceweave.pipelines.montage import write_png
+from sliceweave.pipelines.screen import Screen
 
 _WINDOW_HU = (0.0, 100.0)
 _GREEN, _RED, _WHITE = (0, 200, 0), (255, 60, 60), (255, 255, 255)
@@ -16,13 +18,14 @@ _CONTOURED_PX = 650
 
 
 def overlay(head: Head, mask: NDArray[np.bool_], k: int) -> NDArray[np.uint8]:
-    """Slice k, (650, 650, 3), as a radiologist views it, beside nothing but both contours."""
+    """Slice k, (650, 650, 3), as a radiologist views it, with both contours."""
+    turn = Screen(Geometry(head.affine_ras, head.hu.shape)).turn
     low_hu, high_hu = _WINDOW_HU
-    grey = np.clip((head.hu[..., k].T - low_hu) * (255 / (high_hu - low_hu)), 0, 255).astype(np.uint8)
+    grey = np.clip((turn(head.hu)[..., k] - low_hu) * (255 / (high_hu - low_hu)), 0, 255).astype(np.uint8)
     size = (_CONTOURED_PX, _CONTOURED_PX)
     picture = cv2.cvtColor(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), cv2.COLOR_GRAY2RGB)
     for region, colour in ((head.label, _GREEN), (mask, _RED)):
-        plane = np.ascontiguousarray(region[..., k].T, np.uint8)
+        plane = np.ascontiguousarray(turn(region)[..., k], np.uint8)
         enlarged = cv2.resize(plane, size, interpolation=cv2.INTER_NEAREST)
         contours, _ = cv2.findContours(enlarged, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(picture, contours, -1, colour, 1)

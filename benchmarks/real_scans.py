@@ -7,8 +7,10 @@ haemorrhage, ten labelled slices (each a study of its own, of the 8-bit JPEG gre
 labelled ones and the GE series also run as other kinds of input: HU (cut-off ends set to -1000 and 1000), clipped to
 -20…100 HU, 8-bit grey of that window. The few labelled slices are for looking, not for tuning.
 
-A slice's score is the mean of its 50 mm² of highest probability; the AUC is over all slices of whole studies. A second
-one is of the lesion area in the final mask. Other weights may need `--config 2.5d` and options, as in
+A slice's score is the mean of its 50 mm² of highest probability, or its lesion area in the mask. The AUC is over all
+slices of whole studies, of which a single one bleeds, and over these and the labelled slices.
+
+Other weights may need `--config 2.5d` and options, as in
 `--options slab=5 "widths=[24,48,96,192]" "plane_size=[512,512]" threshold=0.4`.
 """
 
@@ -37,7 +39,7 @@ from sliceweave.pipelines.bundles import bundle_root
 from sliceweave.pipelines.reading import read_grid
 from sliceweave.pipelines.scoring import Overlap
 from sliceweave.pipelines.tables import read_table
-from sliceweave.pipelines.volumetry import volume_ml
+from sliceweave.pipelines.volumetry import slice_areas_mm2, volume_ml
 
 SCORED_MM2 = 50.0
 SAME_SCAN = ("HU", "clipped", "8-bit")
@@ -49,6 +51,7 @@ class Result(NamedTuple):
     head: Head
     kind: str
     mask: NDArray[np.bool_]
+    areas_mm2: NDArray[np.float64]
     row: dict[str, Any]
 
 
@@ -105,7 +108,7 @@ def measured(head: Head, kind: str, study_id: str, results: Path) -> Result:
         "dice": overlap.dice if overlap.true else np.nan,
         "flags": volumes.loc[study_id, "flags"],
     }
-    return Result(head, kind, mask, row)
+    return Result(head, kind, mask, slice_areas_mm2(mask, geometry), row)
 
 
 def overlap_of(head: Head, mask: NDArray[np.bool_]) -> Overlap:
@@ -123,12 +126,15 @@ def auc(scores: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:
 
 
 def report_detection(results: list[Result], scores: dict[str, NDArray[np.float64]]) -> None:
-    whole = [r for r in results if r.row["own kind"] and r.row["slices"] > 1]
-    truth = np.concatenate([r.head.label.any((0, 1)) for r in whole])
-    probabilities = np.concatenate([scores[f"{r.head.name} {r.kind}"] for r in whole])
-    areas = np.concatenate([r.mask.sum((0, 1)) * float(np.prod(np.abs(np.diag(r.head.affine_ras))[:2])) for r in whole])
-    print(f"\nslice-level detection, {len(whole)} whole studies, {truth.sum()} of {len(truth)} slices bleed:")
-    print(f"AUC {auc(probabilities, truth):.3f} by probability, {auc(areas, truth):.3f} by area in the mask")
+    own = [r for r in results if r.row["own kind"]]
+    whole = [r for r in own if r.row["slices"] > 1]
+    print("\nslice-level detection, AUC:")
+    for name, chosen in {"whole studies": whole, "whole studies and labelled slices": own}.items():
+        truth = np.concatenate([r.head.label.any((0, 1)) for r in chosen])
+        probabilities = np.concatenate([scores[f"{r.head.name} {r.kind}"] for r in chosen])
+        areas_mm2 = np.concatenate([r.areas_mm2 for r in chosen])
+        values = f"{auc(probabilities, truth):.3f} by probability, {auc(areas_mm2, truth):.3f} by area in the mask"
+        print(f"{name} ({truth.sum()} of {len(truth)} slices bleed): {values}")
 
 
 def report_scores(results: list[Result]) -> None:
