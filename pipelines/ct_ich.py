@@ -9,11 +9,12 @@ import numpy as np
 
 from sliceweave.pipelines.cases import Case, PrepareOptions, SourceFiles, broken
 from sliceweave.pipelines.ct_ich_slices import SlicesOf, find_indexed_slices
-from sliceweave.pipelines.ct_ich_windows import BRAIN_WINDOW_HU, THICKNESS_MM, mask_reader, read_hu
+from sliceweave.pipelines.ct_ich_windows import THICKNESS_MM, mask_reader, read_hu
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.pictures import picture_file
 from sliceweave.pipelines.slice_pictures import PictureSeries, PictureSlice, ct_grid, series_case, window_of
 from sliceweave.pipelines.slice_spacing import spacing_table
+from sliceweave.transforms.head_hu import BRAIN_WINDOW_HU
 
 _PATTERN = (
     r"(?P<patient>\d{1,9})/"

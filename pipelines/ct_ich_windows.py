@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from sliceweave.pipelines.pictures import Picture, picture_file, read_grey, read_mask
 from sliceweave.pipelines.slice_pictures import Size, check_size, to_hu
 
-BRAIN_WINDOW_HU = (-20.0, 100.0)  # level 40, width 120
 BONE_WINDOW_HU = (-900.0, 2300.0)  # level 700, width 3200
 THICKNESS_MM = 5.0  # as the authors state; of the pixel size they say nothing
 # JPEG moves saturated pixels by a few grey steps, so those next to the ends are taken for saturated too.

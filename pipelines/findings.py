@@ -4,12 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sliceweave.pipelines.geometry import Geometry
-from sliceweave.pipelines.intracranial import (
-    NARROW_RANGE_HU,
-    intensity_range_hu,
-    intracranial_space,
-    real_values_hu,
-)
+from sliceweave.pipelines.intracranial import intracranial_space
+from sliceweave.transforms.skull import NARROW_RANGE_HU, intensity_range, real_values
 
 _LEAST_RANGE_HU = 25.0
 _NO_AIR_ABOVE_HU = -200.0  # around every patient is air at -1000, unless it was cut off
@@ -26,7 +22,7 @@ def hu_flags(voxels_hu: NDArray[np.float32], geometry: Geometry) -> tuple[str, .
     `windowed_input`: values confined to a window such as -20 to 100 HU, or to 8 bits, so bone or air has lost its HU.
     `implausible_hu`: no HU at all, as in MR, CT without rescale, fractions, or one value throughout.
     """
-    values_hu = real_values_hu(voxels_hu, geometry)
+    values_hu = real_values(voxels_hu, geometry.affine_ras)
     if _is_implausible(values_hu):
         return ("implausible_hu",)
     return ("windowed_input",) if _is_windowed(values_hu) else ()
@@ -52,7 +48,7 @@ def midline_r_mm(voxels_hu: NDArray[np.float32], geometry: Geometry) -> float:
 
 
 def _is_implausible(values_hu: NDArray[np.float32]) -> bool:
-    low_hu, high_hu = intensity_range_hu(values_hu)
+    low_hu, high_hu = intensity_range(values_hu)
     if high_hu - low_hu < _LEAST_RANGE_HU:
         return True
     is_wide_without_air = low_hu > _NO_AIR_ABOVE_HU and high_hu - low_hu > NARROW_RANGE_HU
@@ -61,7 +57,7 @@ def _is_implausible(values_hu: NDArray[np.float32]) -> bool:
 
 def _is_windowed(values_hu: NDArray[np.float32]) -> bool:
     """Confined to a narrow range, or with a good part of the voxels at the very end of a wide one."""
-    low_hu, high_hu = intensity_range_hu(values_hu)
+    low_hu, high_hu = intensity_range(values_hu)
     if high_hu - low_hu <= NARROW_RANGE_HU:
         return True
     air_is_clipped = low_hu > _NO_AIR_ABOVE_HU and np.mean(values_hu <= low_hu + 0.5) > _CLIPPED_AIR_SHARE

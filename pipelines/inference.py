@@ -174,13 +174,15 @@ class VolumeReport:
         reference_ml = reference_volumes_ml(case.get("label"), scan, labels)
         middle_r_mm = kind.middle_r_mm(view.voxels, view.geometry)
         results = label_results(shown, view, labels, reference_ml, middle_r_mm)
+        if window_hu := kind.window_of_greys(scan):
+            logger.info("%s: its grey levels are taken for %g to %g HU", case["study_id"], *window_hu)
         flags = (*kind.flags(scan), *certainty_flags(probability, mask, scan.geometry))
         rows = kind.measurable(study_rows(self.facts(case, flags), view.geometry, results), scan)
         if not self.pictures:
             return rows, None
         screen = kind.screen(view)
-        title = title_of(case["study_id"], results, screen)
-        return rows, montage(view.voxels, shown, screen, title, kind.shown_range(view.voxels))
+        title, voxels = title_of(case["study_id"], results, screen), kind.shown(view)
+        return rows, montage(voxels, shown, screen, title, kind.shown_range(voxels))
 
     def facts(self, case: Case, flags: tuple[str, ...] = ()) -> StudyFacts:
         return StudyFacts(

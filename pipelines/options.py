@@ -1,5 +1,6 @@
 """Values from a command line, checked where a run begins: a bundle's options arrive as whatever was typed."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,6 +38,35 @@ def not_given(value: Any, name: str) -> None:
     """
     if value is not None:
         raise InputError(f"--{name} means nothing in this task: leave it out; got {value!r}")
+
+
+def amount(value: Any, name: str) -> float:
+    """A size that may be 0.
+
+    Raises:
+        InputError: not a finite number from 0.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise InputError(f"--{name} is a number from 0, got {value!r}")
+    return float(value)
+
+
+def intensity_window(value: Any, name: str) -> tuple[float, float] | None:
+    """Two rising numbers, as a pair or as the text `LOW,HIGH`; None where nothing was given.
+
+    Raises:
+        InputError: anything else.
+    """
+    if value is None:
+        return None
+    parts = value.split(",") if isinstance(value, str) else value
+    try:
+        low, high = (float(part) for part in parts if not isinstance(part, bool))
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not -math.inf < low < high < math.inf:
+        raise InputError(f"--{name} is LOW,HIGH in HU, such as -20,100 for a brain window; got {value!r}")
+    return low, high
 
 
 def in_plane_size(plane_size: Any) -> list[int]:

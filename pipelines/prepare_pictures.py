@@ -35,5 +35,5 @@ def _draw(task: PrepareTask, image: Path, picture: Path, title: str) -> None:
     label = image.parent.with_name("labels") / image.name
     mask = read_scan(label).voxels.astype(np.uint8) if label.is_file() else np.zeros(scan.geometry.shape, np.uint8)
     view, seen = turned(scan, mask, task.kind.slice_axis)
-    shown = task.kind.shown_range(view.voxels)
-    write_png(montage(view.voxels, seen, task.kind.screen(view), title, shown), picture)
+    voxels = task.kind.shown(view)
+    write_png(montage(voxels, seen, task.kind.screen(view), title, task.kind.shown_range(voxels)), picture)

@@ -8,7 +8,8 @@ from scipy.ndimage import label
 from scipy.spatial import KDTree
 
 from sliceweave.pipelines.geometry import Geometry
-from sliceweave.pipelines.intracranial import axial_axis, intracranial_space, thresholds_hu
+from sliceweave.pipelines.intracranial import intracranial_space
+from sliceweave.transforms.skull import axial_axis, thresholds_hu
 
 _SMALLEST_ISLAND_MM2 = 200.0  # calcified pineal glands, plexuses and plaques of the falx are smaller
 _MOST_WITHIN = 0.5
@@ -26,7 +27,7 @@ def skull_distance_mm(mask: NDArray[Any], voxels_hu: NDArray[np.float32], geomet
     lesion = np.asarray(mask) != 0
     if not lesion.any() or not len(intracranial_space(voxels_hu, geometry).points_ras_mm):
         return None
-    skull = _skull(voxels_hu > thresholds_hu(voxels_hu, geometry)[0], lesion, geometry)
+    skull = _skull(voxels_hu > thresholds_hu(voxels_hu, geometry.affine_ras)[0], lesion, geometry)
     if not skull.any():
         return None
     if (skull & lesion).any():
@@ -37,7 +38,7 @@ def skull_distance_mm(mask: NDArray[Any], voxels_hu: NDArray[np.float32], geomet
 
 def _skull(bone: NDArray[np.bool_], lesion: NDArray[np.bool_], geometry: Geometry) -> NDArray[np.bool_]:
     """The bone without small islands, slice by slice, and without those that are lesion."""
-    axis = axial_axis(geometry)
+    axis = axial_axis(geometry.affine_ras)
     in_slice = np.ones((3, 3, 3), bool)
     in_slice[tuple(slice(0, 3, 2) if other == axis else slice(None) for other in range(3))] = False
     islands, count = label(bone, in_slice)

@@ -17,6 +17,7 @@ from sliceweave.pipelines.nifti_headers import has_unit
 from sliceweave.pipelines.reading import Gridded, Scan
 from sliceweave.pipelines.rows import StudyRows, without_lengths, without_volumes
 from sliceweave.pipelines.screen import Screen
+from sliceweave.transforms.head_hu import grey_to_hu, grey_window_hu
 
 _OWN_RANGE = (1, 99)
 
@@ -37,6 +38,7 @@ class StudyKind:
         window: lowest and highest value that pictures show, HU for CT; None takes each study's own 1st and 99th
             percentile.
         checks: which flags the voxels can earn: `head_ct`, `ct` or `none`.
+        grey_window: HU that grey 0 and 255 of a head stand for; None takes them from the voxels (see `HeadHU`).
         has_volume: whether the third axis is a length; in a video it is time, and areas are what counts.
 
     Raises:
@@ -47,6 +49,7 @@ class StudyKind:
     window: Sequence[float] | None = None
     checks: str = "none"
     has_volume: bool = True
+    grey_window: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if self.checks not in _CHECKS:
@@ -80,6 +83,17 @@ class StudyKind:
         """R coordinate of the middle of the body part; None where it has no two sides."""
         return midline_r_mm(voxels, geometry) if self.checks == "head_ct" else None
 
+    def window_of_greys(self, scan: Scan) -> tuple[float, float] | None:
+        """HU that grey 0 and 255 of a head stand for; None for a scan in HU, and for all that is no head."""
+        if self.checks != "head_ct":
+            return None
+        return self.grey_window or grey_window_hu(scan.voxels, scan.geometry.affine_ras)
+
+    def shown(self, scan: Scan) -> NDArray[np.float32]:
+        """The voxels as pictures show them: as the network sees them, before its window."""
+        window_hu = self.window_of_greys(scan)
+        return grey_to_hu(scan.voxels, window_hu) if window_hu else scan.voxels
+
     def shown_range(self, voxels: NDArray[np.float32]) -> tuple[float, float]:
         """Values shown as black and as white."""
         lowest, highest = self.window or np.percentile(voxels, _OWN_RANGE)
@@ -89,5 +103,6 @@ class StudyKind:
 def study_kind(task: str) -> StudyKind:
     """The task's studies as its bundle describes them. Raises InputError where there is no such task."""
     settings = everywhere(task)
-    described = {name: value for name, value in settings["study_kind"].items() if name != "_target_"}
-    return StudyKind(**{**described, "axcodes": settings["axcodes"]})
+    own = {name: value for name, value in settings["study_kind"].items() if not str(value).startswith("@")}
+    described = {name: value for name, value in own.items() if name != "_target_"}
+    return StudyKind(axcodes=settings["axcodes"], **described)

@@ -1,5 +1,6 @@
 """What happens to one case: array transforms and their dictionary twins, in MONAI's form."""
 
+from sliceweave.transforms.head_hu import HeadHU, HeadHUd
 from sliceweave.transforms.intensity import (
     CLAHE,
     WINDOWS_HU,
@@ -19,6 +20,8 @@ __all__ = [
     "AdjacentSlicesd",
     "CLAHEd",
     "CropToRegiond",
+    "HeadHU",
+    "HeadHUd",
     "MedianDenoise",
     "MedianDenoised",
     "WindowHU",

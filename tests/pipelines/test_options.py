@@ -1,7 +1,16 @@
 import pytest
 
 from sliceweave.pipelines.errors import InputError
-from sliceweave.pipelines.options import check_schedule, in_plane_size, not_given, probability, whole_number, yes_or_no
+from sliceweave.pipelines.options import (
+    amount,
+    check_schedule,
+    in_plane_size,
+    intensity_window,
+    not_given,
+    probability,
+    whole_number,
+    yes_or_no,
+)
 
 
 @pytest.mark.parametrize(("typed", "meant"), [(True, True), ("true", True), ("False", False), ("false", False)])
@@ -61,3 +70,27 @@ def test_a_plane_has_two_sizes(typed: object) -> None:
 def test_a_slab_is_odd(typed: object) -> None:
     with pytest.raises(InputError, match="--slab is an odd whole number from 1, got"):
         whole_number(typed, "slab", odd=True)
+
+
+@pytest.mark.parametrize("typed", [(-20, 100), [-20, 100], "-20,100", "-20, 1e2", (-20.0, 100.0)])
+def test_an_intensity_window_is_two_rising_numbers(typed: object) -> None:
+    assert intensity_window(typed, "override_intensity") == (-20.0, 100.0)
+    assert intensity_window(None, "override_intensity") is None
+
+
+@pytest.mark.parametrize(
+    "typed", ["brain", "", -20, [100, -20], [5, 5], [1, 2, 3], "1,2,3", [0, "inf"], [None, 3], {"a": 1}, [True, 9]]
+)
+def test_no_intensity_window_is_one_clear_line(typed: object) -> None:
+    with pytest.raises(InputError, match="--override_intensity is LOW,HIGH in HU, such as -20,100 for a brain window"):
+        intensity_window(typed, "override_intensity")
+
+
+def test_an_amount_may_be_nothing_at_all() -> None:
+    assert (amount(0, "min_lesion_ml"), amount(0.3, "min_lesion_ml")) == (0.0, 0.3)
+
+
+@pytest.mark.parametrize("typed", [-0.1, "0.1", None, True, float("nan"), float("inf")])
+def test_no_amount_is_one_clear_line(typed: object) -> None:
+    with pytest.raises(InputError, match="--min_lesion_ml is a number from 0, got"):
+        amount(typed, "min_lesion_ml")

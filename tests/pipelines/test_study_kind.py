@@ -99,3 +99,35 @@ def test_each_task_is_described_by_its_bundle() -> None:
 def test_there_is_no_kind_of_an_unknown_task() -> None:
     with pytest.raises(InputError, match="no bundle is called 'spleen'"):
         study_kind("spleen")
+
+
+def grey_head() -> np.ndarray:
+    """A skull with brain, as 8-bit grey of the brain window."""
+    rows, columns = np.mgrid[-60:60, -60:60]
+    radius = np.hypot(rows, columns)
+    return np.where(radius < 48, 117, np.where(radius < 58, 255, 0))[..., None]
+
+
+def scan_of_grey_head() -> Scan:
+    header = nib.Nifti1Header()
+    header.set_data_shape((120, 120, 1))
+    geometry = Geometry(np.diag([1.8, 1.8, 5.0, 1.0]), (120, 120, 1))
+    return Scan(grey_head().astype(np.float32), geometry, header)
+
+
+def test_pictures_of_an_8_bit_head_show_hu_while_its_flags_are_those_of_the_file() -> None:
+    scan, kind = scan_of_grey_head(), StudyKind("RAS", [0, 100], "head_ct")
+    assert kind.flags(scan) == ("windowed_input",)
+    assert kind.window_of_greys(scan) == (-20.0, 100.0)
+    np.testing.assert_allclose(kind.shown(scan), grey_head() * (120 / 255) - 20, rtol=0, atol=1e-4)
+
+
+def test_an_override_goes_before_what_the_voxels_say() -> None:
+    kind = StudyKind("RAS", [0, 100], "head_ct", grey_window=(0.0, 80.0))
+    np.testing.assert_allclose(kind.shown(scan_of_grey_head()), grey_head() * (80 / 255), rtol=0, atol=1e-4)
+
+
+def test_only_heads_are_brought_to_hu() -> None:
+    scan = scan_of_grey_head()
+    assert StudyKind("RAS", checks="ct").shown(scan) is scan.voxels
+    assert StudyKind("RAS", checks="none").window_of_greys(scan) is None

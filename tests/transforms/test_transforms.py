@@ -13,6 +13,8 @@ from sliceweave.transforms import (
     AdjacentSlices,
     AdjacentSlicesd,
     CLAHEd,
+    HeadHU,
+    HeadHUd,
     MedianDenoise,
     MedianDenoised,
     WindowHU,
@@ -20,6 +22,7 @@ from sliceweave.transforms import (
 )
 
 PAIRS = [
+    (HeadHU((-20, 100)), HeadHUd("image", (-20, 100))),
     (WindowHU("head"), WindowHUd("image", "head")),
     (CLAHE(tiles=2), CLAHEd("image", tiles=2)),
     (MedianDenoise(5), MedianDenoised("image", 5)),
