@@ -92,11 +92,12 @@ class Conditions:
         """What is laid over `evaluate.yaml` to score one network: the shipped weights' settings give way."""
         recipe = self.configuration(contender.is_3d)
         shipped = task_settings(self.task)["evaluate"]
-        stage = ConfigParser.load_config_files(self.files(["evaluate"]))
+        (path,) = self.files(["evaluate"])
+        settled = [name for name in ConfigParser.load_config_file(path) if name not in shipped]
         overrides = {
             name: value
             for name, value in (self.overrides or {}).items()
-            if name.split("::")[0] not in stage or name.split("::")[0] in shipped
+            if not any(_is_within(name, other) or _is_within(other, name) for other in settled)
         }
         return {**{name: recipe[name] for name in shipped}, **overrides, **self._network(contender, recipe)}
 
@@ -153,6 +154,10 @@ def _value(text: str) -> Any:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return text
+
+
+def _is_within(name: str, other: str) -> bool:
+    return f"{name}::".startswith(f"{other}::")
 
 
 def _put(parser: ConfigParser, name: str, value: Any) -> None:
