@@ -18,7 +18,7 @@ def main(folder: Path) -> None:
     Raises:
         SystemExit: with the bundle's status, where a study could not be scored.
     """
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     from monai.bundle import run
 
     job = json.loads((folder / JOB).read_bytes())
@@ -29,7 +29,7 @@ def main(folder: Path) -> None:
             training.finish(stage)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Waits for the pipe from the parent to close, which also happens when that is killed."""
     while os.read(sys.stdin.fileno(), 1):
         pass

@@ -43,7 +43,7 @@ def split_studies(data: str, shares: str | None = None) -> dict[str, Cases]:
 
 def digests(split: Mapping[str, Cases]) -> dict[str, dict[str, str]]:
     """For each side and study what changes with its files: path, size and time."""
-    return {side: {case["study_id"]: case_digest({key: case[key] for key in ("image", "label")}, "")[:8] for case in cases} for side, cases in split.items()}
+    return {side: {case["study_id"]: _digest(case) for case in cases} for side, cases in split.items()}
 
 
 def write_split(path: Path, split: Mapping[str, Cases]) -> None:
@@ -66,3 +66,7 @@ def read_split(path: str, side: str) -> Cases:
 
 def _absolute(cases: Cases) -> Cases:
     return [{**case, **{key: str(Path(case[key]).absolute()) for key in ("image", "label")}} for case in cases]
+
+
+def _digest(case: Mapping[str, str]) -> str:
+    return case_digest({key: case[key] for key in ("image", "label")}, "")[:8]
