@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -164,17 +165,15 @@ def _prepare(comparison: Comparison, contender: Contender, seed: int) -> None:
     )
 
 
-def _locked(folder: Path) -> FileLock:
-    """A lock on the folder that ends with this process, however that ends.
+def _locked(folder: Path) -> AbstractContextManager[object]:
+    """A lock on the folder until the block ends, or this process, however that ends.
 
     Raises:
         InputError: another comparison has it.
     """
-    lock = FileLock(folder / "lock")
     try:
-        lock.acquire(timeout=0)
+        return FileLock(folder / "lock").acquire(timeout=0)
     except Timeout as error:
         raise InputError(
             f"{folder}: another comparison is running there; wait for it, or name another --out"
         ) from error
-    return lock

@@ -146,7 +146,7 @@ def _origins(comparison: Comparison) -> str:
     sides = ", ".join(f"{len(split[side])} {verb}" for side, verb in _VERBS.items())
     return (
         f"- ours: {comparison.data}, {sum(map(len, split.values()))} studies ({sides}); "
-        f"{comparison.epochs} epochs; seeds {seeds}; widths × {conditions.share:g}"
+        f"epochs {comparison.epochs}; seeds {seeds}; widths × {conditions.share:g}"
         + "".join(f"; {_escaped(setting)}" for setting in settings)
         + f"\n- paper: its own data ({paper.citation}: {paper.data}), which ours are not: "
         "compare ours with ours, theirs with theirs"
@@ -174,7 +174,9 @@ _WHOSE = ("ours", "paper")
 def _markdown_cells(table: PrintedTable, one: Entrant, seeds: int) -> list[str]:
     printed = table.printed(one.row(table))
     outcome = one.outcome
-    count = f"{outcome.parameters:,}" + (f" ({outcome.contender.entry.printed})" if printed else "").replace(" ()", "")
+    count = f"{outcome.parameters:,}" + (
+        f" (paper {weight})" if (weight := outcome.contender.entry.printed) and printed else ""
+    )
     done = len(outcome.finished)
     cells = [
         one.row(table) or _NONE,

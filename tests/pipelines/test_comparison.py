@@ -11,6 +11,7 @@ import pytest
 import yaml
 from filelock import FileLock
 
+from sliceweave.networks import RAUNet
 from sliceweave.pipelines.columns import CASE_COLUMNS, SUMMARY_COLUMNS
 from sliceweave.pipelines.comparison import Comparison, compare
 from sliceweave.pipelines.comparison_conditions import Conditions
@@ -150,11 +151,13 @@ def test_a_study_that_changed_is_named(comparison: Comparison, stage: Stage) -> 
 
 def test_two_comparisons_never_share_a_folder_at_a_time(comparison: Comparison, stage: Stage) -> None:
     comparison.out.mkdir()
-    with FileLock(comparison.out / "lock"), pytest.raises(InputError, match="another comparison is running there"):
+    lock = FileLock(comparison.out / "lock")
+    with lock, pytest.raises(InputError, match="another comparison is running there"):
         compare(comparison)
     assert stage.started == []
     compare(comparison)
-    assert len(stage.started) == 4
+    with lock.acquire(timeout=0):
+        assert len(stage.started) == 4
 
 
 def test_a_network_that_cannot_be_built_stops_all_before_anything_is_trained(
@@ -204,7 +207,7 @@ def test_the_table_has_means_over_seeds_beside_the_printed_numbers(comparison: C
     ]
     assert len({len(line) for line in lines[lines.index("## Table 1: segmentation") + 2 :][:4]}) == 1
     origin = [line for line in lines if line.startswith("- ours: /")]
-    assert "5 studies (3 to train, 1 to validate, 1 to test); 2 epochs; seeds 0, 1; widths × 0.0625" in origin[0]
+    assert "5 studies (3 to train, 1 to validate, 1 to test); epochs 2; seeds 0, 1; widths × 0.0625" in origin[0]
     assert comparison.data in origin[0]
     assert any(line.startswith("- paper: its own data (Li, Yu, Hu, Ke, Yu: ") for line in lines)
 
@@ -270,3 +273,11 @@ def test_the_reason_is_the_line_for_the_user_or_the_logs_last(log: str, reason: 
     run = TrainingRun(tmp_path)
     run.log.write_text(log)
     assert run.reason(3) == reason
+
+
+@pytest.mark.usefixtures("stage")
+def test_parameters_that_a_paper_prints_stand_beside_ours(comparison: Comparison) -> None:
+    conditions = replace(comparison.conditions, task="liver_tumor")
+    liver = replace(comparison, conditions=conditions, contenders=contenders("liver_tumor", "RAUNet"), seeds=(0,))
+    count = sum(weights.numel() for weights in RAUNet(2, 3, 1, widths=[4, 8, 16, 32, 64]).parameters())
+    assert f" {count:,} (paper 7.29 M) " in write_tables(liver, compare(liver))
