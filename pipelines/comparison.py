@@ -110,7 +110,7 @@ def _run(comparison: Comparison, outcome: Outcome, seed: int, count: str) -> Non
         return
     _prepare(comparison, outcome.contender, seed)
     with run.start() as process:
-        _follow(process, run, tqdm(total=comparison.epochs, desc=title, unit="epoch", disable=None))
+        _follow(process, run, tqdm(total=comparison.epochs, desc=title, unit="epoch", leave=False, disable=None))
     if process.returncode == 0:
         outcome.finished[seed] = run
         logger.info("%s: trained and scored", title)

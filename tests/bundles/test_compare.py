@@ -97,3 +97,11 @@ def test_a_training_ends_with_the_command_that_started_it() -> None:
         assert process.stdout.readline() == "ready\n"
         os.kill(process.pid, signal.SIGKILL)
         assert process.stdout.read() == ""
+
+
+def test_a_network_nobody_knows_is_one_line_and_status_1_and_nothing_is_made(tmp_path: Path) -> None:
+    done = finished(typed(tmp_path, tmp_path / "out", networks="UNetr"))
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: no network of hematoma is called 'UNetr': choose from fcn8s, segnet, unet, ")
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
