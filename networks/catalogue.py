@@ -126,8 +126,12 @@ def build(
     in_channels: int | None = None,
     out_channels: int | None = None,
     widths: Sequence[int] | None = None,
+    **options: Any,
 ) -> nn.Module:
     """The network of that name, as its paper has it except for what is given.
+
+    Args:
+        options: what else its constructor takes, such as `parts`.
 
     Raises:
         ValueError: no such network, or it cannot be had in so many dimensions or at such widths.
@@ -136,7 +140,7 @@ def build(
     dims = len(entry.size) if spatial_dims is None else spatial_dims
     ins = entry.task.in_channels if in_channels is None else in_channels
     outs = entry.task.out_channels if out_channels is None else out_channels
-    options = dict(entry.options)
+    options = {**entry.options, **options}
     if widths is not None:
         if entry.network is u2net_lite:
             raise ValueError(f"{name} has no widths to choose: take lung_infection/u2net")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sliceweave.pipelines.cli_bundles import bundle, networks, render
+from sliceweave.pipelines.cli_compare import compare
 from sliceweave.pipelines.cli_data import phantom, prepare
 from sliceweave.pipelines.cli_evaluate import evaluate
 from sliceweave.pipelines.cli_figures import contours, curves, figures
@@ -49,6 +50,7 @@ for command in (
     figures,
     curves,
     page,
+    compare,
     bundle,
     render,
     networks,
