@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sliceweave.pipelines.cli_bundles import bundle, networks, render
+from sliceweave.pipelines.cli_calibration import calibrate
 from sliceweave.pipelines.cli_data import phantom, prepare
 from sliceweave.pipelines.errors import InputError
 
@@ -35,7 +36,7 @@ def options(
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
 
 
-for command in (phantom, prepare, bundle, render, networks):
+for command in (phantom, prepare, bundle, render, networks, calibrate):
     app.command()(command)
 
 

@@ -13,6 +13,7 @@ from monai.data import ITKReader
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.nifti_files import Volume
 from sliceweave.pipelines.nifti_headers import scanner_header
+from sliceweave.pipelines.study_source import mark, source_in_text
 from sliceweave.pipelines.volume_checks import check_size, check_spacing_given, volume_shape
 
 _FIELD = re.compile(r"\s*([^:=#]+?)\s*(?::=|[:=])\s*(.*?)\s*$")
@@ -23,7 +24,7 @@ _CHUNK_BYTES = 1 << 16
 
 
 def read_itk(path: Path) -> Volume:
-    """The volume of a .nrrd, .mha or .mhd file; its header is one in scanner coordinates.
+    """The volume of a .nrrd, .mha or .mhd file; its header is one in scanner coordinates, with our mark.
 
     Raises:
         InputError: damaged, truncated, or a header that no CT scan has; the path is not named.
@@ -41,7 +42,9 @@ def read_itk(path: Path) -> Volume:
     except (RuntimeError, TypeError) as error:
         raise InputError(_damaged(error)) from error
     affine_ras = np.asarray(meta["affine"], dtype=np.float64)
-    return Volume(voxels, affine_ras, scanner_header(affine_ras, shape))
+    grid_header = scanner_header(affine_ras, shape)
+    mark(grid_header, source_in_text(fields.get("descrip", "")))
+    return Volume(voxels, affine_ras, grid_header)
 
 
 def _header_fields(path: Path) -> tuple[dict[str, str], int]:
