@@ -86,7 +86,7 @@ def test_a_plain_run_has_no_spread_and_is_another_version(phantoms: Path, measur
     table, augmented = volumes(phantoms, tmp_path), read_table(measured / "volumes.csv").set_index("study_id")
     assert table["spread_ml"].isna().all()
     assert table["model_version"].iloc[0] != augmented["model_version"].iloc[0]
-    assert (table["volume_ml"] != augmented["volume_ml"]).all()
+    assert (table["volume_ml"] != augmented["volume_ml"]).any()
     np.testing.assert_allclose(table["volume_ml"], augmented["volume_ml"], rtol=0.3)
 
 
