@@ -29,7 +29,7 @@ from tqdm import tqdm
 from sliceweave.networks.catalogue import build
 from sliceweave.pipelines.datasets import datalist
 from sliceweave.pipelines.options import in_plane_size
-from sliceweave.pipelines.reading import StudyReader
+from sliceweave.pipelines.study_reader import StudyReader
 from sliceweave.transforms import WindowHUd
 
 BASELINE_OF = {

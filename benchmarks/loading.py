@@ -42,8 +42,8 @@ from sliceweave.pipelines.cuts import Slabs
 from sliceweave.pipelines.datasets import SampleDataset, datalist
 from sliceweave.pipelines.phantom import write_phantoms
 from sliceweave.pipelines.phantom_grid import PhantomOptions
-from sliceweave.pipelines.reading import StudyReader
 from sliceweave.pipelines.sampling import Draw, SeededSampler
+from sliceweave.pipelines.study_reader import StudyReader
 from sliceweave.transforms import WindowHUd
 
 KEYS = ["image", "label"]

@@ -10,6 +10,8 @@ import typer
 from sliceweave.pipelines.cli_bundles import bundle, networks, render
 from sliceweave.pipelines.cli_calibration import calibrate
 from sliceweave.pipelines.cli_data import phantom, prepare
+from sliceweave.pipelines.cli_figures import contours, curves, figures
+from sliceweave.pipelines.cli_volumes import strata, volumes
 from sliceweave.pipelines.errors import InputError
 
 app = typer.Typer(
@@ -36,7 +38,19 @@ def options(
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
 
 
-for command in (phantom, prepare, bundle, render, networks, calibrate):
+for command in (
+    phantom,
+    prepare,
+    volumes,
+    calibrate,
+    strata,
+    contours,
+    figures,
+    curves,
+    bundle,
+    render,
+    networks,
+):
     app.command()(command)
 
 

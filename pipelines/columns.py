@@ -1,4 +1,4 @@
-"""Columns of the tables, in order: the report of an inference run, then the scores of an evaluation."""
+"""Columns of the tables, in order: the report of a run, the scores of an evaluation, the strata of its studies."""
 
 VOLUME_COLUMNS = (
     "study_id",
@@ -65,6 +65,18 @@ METRICS = (
 )
 CASE_COLUMNS = ("study_id", "label", *METRICS)
 SUMMARY_COLUMNS = ("label", "metric", "mean", "sd", "median", "low", "high", "cases")
+STRATA_COLUMNS = (
+    "study_id",
+    "status",
+    "reason",
+    "volume_ml",
+    "size_band",
+    "roundness",
+    "solidity",
+    "irregular",
+    "skull_distance_mm",
+    "near_skull",
+)
 FAILED_COLUMNS = ("study_id", "reason")
 
 TEXT_COLUMNS = frozenset(
@@ -85,5 +97,6 @@ TEXT_COLUMNS = frozenset(
         "split",
         "orientation",
         "notes",
+        "size_band",
     )
 )

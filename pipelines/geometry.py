@@ -162,6 +162,17 @@ class Geometry:
         step = origins_ras_mm[below + 1] - origins_ras_mm[below]
         return np.asarray(origins_ras_mm[below] + (k - below)[..., None] * step)
 
+    def to_voxel_indices(self, points_ras_mm: ArrayLike) -> NDArray[np.float64]:
+        """Voxel indices (..., 3), with fractions, of RAS mm (..., 3): the inverse of `to_ras_mm`."""
+        points = np.asarray(points_ras_mm, dtype=np.float64)
+        along_mm = (points - self._slice_origin_ras_mm(np.zeros(1))) @ self.slice_normal_ras
+        gaps_mm = self.slice_gaps_mm if self.shape[2] > 1 else np.array([self._uniform_gap_mm])
+        places_mm = np.append(0, np.cumsum(gaps_mm))
+        below = np.clip(np.searchsorted(places_mm, along_mm, side="right") - 1, 0, len(gaps_mm) - 1)
+        k = below + (along_mm - places_mm[below]) / gaps_mm[below]
+        in_plane_mm = points - self._slice_origin_ras_mm(k)
+        return np.concatenate([in_plane_mm @ np.linalg.pinv(self.affine_ras[:3, :2]).T, k[..., None]], axis=-1)
+
     def axes_ending_in(self, ras_axis: int) -> tuple[int, int, int]:
         """Array axes in an order that ends with the one nearest to a patient axis (0 R, 1 A, 2 S).
 

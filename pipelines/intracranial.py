@@ -50,8 +50,8 @@ def intracranial_space(voxels_hu: NDArray[np.float32], geometry: Geometry) -> In
 
     It needs no true HU: in a windowed scan the uppermost values are bone. Small gaps in the skull are bridged.
     """
-    bone_hu, air_hu = _thresholds_hu(*intensity_range_hu(real_values_hu(voxels_hu, geometry)))
-    axis = _axial_axis(geometry)
+    bone_hu, air_hu = thresholds_hu(voxels_hu, geometry)
+    axis = axial_axis(geometry)
     step = max(1, round(_SLICE_MM / geometry.spacing_mm[axis]))
     # Transposed, because planes of a volume in NIfTI's (Fortran) order are then contiguous.
     planes = np.moveaxis(voxels_hu, axis, 2).T[::step]
@@ -65,14 +65,15 @@ def intracranial_space(voxels_hu: NDArray[np.float32], geometry: Geometry) -> In
     return IntracranialSpace(geometry.to_ras_mm(indices), found[:, 0] * step)
 
 
-def _thresholds_hu(low_hu: float, high_hu: float) -> tuple[float, float]:
+def thresholds_hu(voxels_hu: NDArray[np.float32], geometry: Geometry) -> tuple[float, float]:
     """Above the first all is bone, below the second air (and fat, where they can be told apart)."""
+    low_hu, high_hu = intensity_range_hu(real_values_hu(voxels_hu, geometry))
     span_hu = high_hu - low_hu
     bone_hu = high_hu - 0.08 * min(span_hu, 250) if high_hu <= NARROW_RANGE_HU else _BONE_HU
     return bone_hu, low_hu + 0.05 * span_hu if span_hu <= NARROW_RANGE_HU else _AIR_HU
 
 
-def _axial_axis(geometry: Geometry) -> int:
+def axial_axis(geometry: Geometry) -> int:
     """The array axis that runs nearest to feet-head."""
     steps = geometry.affine_ras[:3, :3]
     return int(np.argmax(np.abs(steps[2]) / np.linalg.norm(steps, axis=0)))

@@ -1,14 +1,15 @@
-"""NRRD and MetaImage files through MONAI's ITKReader, with the checks that ITK leaves out."""
+"""NRRD and MetaImage files through SimpleITK, with the checks that ITK leaves out."""
 
 import gzip
+import math
 import re
 import zlib
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import itk
 import numpy as np
-from monai.data import ITKReader
+import SimpleITK as sitk
+from numpy.typing import NDArray
 
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.nifti_files import Volume
@@ -30,21 +31,38 @@ def read_itk(path: Path) -> Volume:
         InputError: damaged, truncated, or a header that no CT scan has; the path is not named.
         OSError: the file cannot be opened.
     """
-    fields, header_bytes = _header_fields(path)
-    information = _information(path)
-    shape = _checked_shape(information, fields)
-    _check_payload(path, header_bytes, fields, int(information.GetImageSizeInBytes()))
-    try:
-        reader = ITKReader(pixel_type=itk.F)
-        image = reader.read(path)
-        view, meta = reader.get_data(image)
-        voxels = np.array(view, order="F").reshape(shape)  # the view dies with ITK's image, and crashes after it
-    except (RuntimeError, TypeError) as error:
-        raise InputError(_damaged(error)) from error
-    affine_ras = np.asarray(meta["affine"], dtype=np.float64)
-    grid_header = scanner_header(affine_ras, shape)
-    mark(grid_header, source_in_text(fields.get("descrip", "")))
+    voxels, affine_ras = _read(path, sitk.sitkFloat32)
+    grid_header = scanner_header(affine_ras, voxels.shape)
+    mark(grid_header, source_in_text(_header_fields(path)[0].get("descrip", "")))
     return Volume(voxels, affine_ras, grid_header)
+
+
+def read_itk_as_stored(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Voxels (I, J, K) in the type the file has, and the affine in RAS mm. Raises as `read_itk` does."""
+    return _read(path, None)
+
+
+def _read(path: Path, pixel_type: int | None) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    fields, header_bytes = _header_fields(path)
+    reader = _information(path)
+    shape = _checked_shape(reader, fields)
+    _check_payload(path, header_bytes, fields, math.prod(reader.GetSize()) * _component_bytes(reader))
+    if pixel_type is not None:
+        reader.SetOutputPixelType(pixel_type)
+    try:
+        image = reader.Execute()
+    except RuntimeError as error:
+        raise InputError(_damaged(error)) from error
+    return sitk.GetArrayFromImage(image).T.reshape(shape, order="F"), _affine_ras(image)
+
+
+def _affine_ras(image: sitk.Image) -> NDArray[np.float64]:
+    axes = image.GetDimension()
+    directions = np.reshape(image.GetDirection(), (axes, axes))[:3, :3]
+    affine_lps = np.eye(4)
+    affine_lps[:3, :3] = directions * image.GetSpacing()[:3]
+    affine_lps[:3, 3] = image.GetOrigin()[:3]
+    return np.asarray(np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine_lps)
 
 
 def _header_fields(path: Path) -> tuple[dict[str, str], int]:
@@ -59,38 +77,42 @@ def _header_fields(path: Path) -> tuple[dict[str, str], int]:
         return fields, file.tell()
 
 
-def _information(path: Path) -> Any:
-    information = itk.ImageIOFactory.CreateImageIO(str(path), itk.CommonEnums.IOFileMode_ReadMode)
-    if information is None:
+def _information(path: Path) -> sitk.ImageFileReader:
+    """A reader that has read the header alone."""
+    if not sitk.ImageFileReader.GetImageIOFromFileName(str(path)):
         raise InputError(
             f"expected the header of a {path.suffix} file, got {path.stat().st_size} bytes that begin with none; "
             "export the image again"
         )
-    information.SetFileName(str(path))
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
     try:
-        information.ReadImageInformation()
-        information.GetImageSizeInBytes()  # fails for a voxel type that ITK does not know
-    except (RuntimeError, TypeError) as error:
+        reader.ReadImageInformation()
+        _component_bytes(reader)  # fails for a voxel type that ITK does not know
+    except RuntimeError as error:
         raise InputError(_damaged(error)) from error
-    return information
+    return reader
 
 
-def _checked_shape(information: Any, fields: dict[str, str]) -> tuple[int, int, int]:
-    axes = range(information.GetNumberOfDimensions())
-    shape = volume_shape([information.GetDimensions(axis) for axis in axes])
+def _component_bytes(reader: sitk.ImageFileReader) -> int:
+    return int(sitk.Image([1, 1], reader.GetPixelID()).GetSizeOfPixelComponent())
+
+
+def _checked_shape(information: sitk.ImageFileReader, fields: dict[str, str]) -> tuple[int, int, int]:
+    shape = volume_shape(information.GetSize())
     if information.GetNumberOfComponents() != 1:
         raise InputError(
             f"expected one CT number per voxel, got {information.GetNumberOfComponents()} (colours or volumes); "
             "export the grey-scale series, each volume to its own file"
         )
-    if len(axes) < 3:
+    if information.GetDimension() < 3:
         raise InputError("expected a 3D image, got a 2D one without a slice thickness; save it as 3D with one slice")
     if not any(name in fields for name in _SPACING_FIELDS):
         raise InputError("expected a spacing in the header, got none, and without it no volume; export the image again")
     if set(re.findall(r'"([^"]*)"', fields.get("space units", ""))) - {"mm", ""}:
         raise InputError(f"expected spacing in mm, got space units {fields['space units']}; convert the spacing to mm")
-    check_spacing_given(np.array([information.GetSpacing(axis) for axis in axes[:3]]))
-    check_size(shape, information.GetComponentSize())
+    check_spacing_given(np.array(information.GetSpacing()[:3]))
+    check_size(shape, _component_bytes(information))
     return shape
 
 

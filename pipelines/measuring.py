@@ -4,16 +4,17 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.geometry import Geometry, same_grid
-from sliceweave.pipelines.reading import Scan, read_scan
+from sliceweave.pipelines.reading import Gridded, Scan, read_scan
 from sliceweave.pipelines.rows import LabelResult
 from sliceweave.pipelines.screen import Screen
-from sliceweave.pipelines.volumetry import Measurement, measure, volume_ml
+from sliceweave.pipelines.volumetry import Measurement, measure_labels, volume_ml
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +32,8 @@ def turned(scan: Scan, mask: Mask, ras_axis: int) -> tuple[Scan, Mask]:
 
 
 def label_results(
-    mask: Mask,
-    scan: Scan,
+    mask: NDArray[np.unsignedinteger[Any]],
+    scan: Gridded,
     labels: Mapping[int, str],
     reference_ml: Mapping[int, float],
     middle_r_mm: float | None = None,
@@ -42,17 +43,18 @@ def label_results(
     Args:
         middle_r_mm: R coordinate of the body part's middle; None where it has no two sides.
     """
+    measurements = measure_labels(mask, scan.geometry, labels, middle_r_mm)
     return [
         LabelResult(
             name,
-            without_side_if_unknown(measure(mask == value, scan.geometry, middle_r_mm), scan, middle_r_mm),
+            without_side_if_unknown(measurements[value], scan, middle_r_mm),
             reference_volume_ml=reference_ml.get(value),
         )
         for value, name in labels.items()
     ]
 
 
-def without_side_if_unknown(measurement: Measurement, scan: Scan, middle_r_mm: float | None) -> Measurement:
+def without_side_if_unknown(measurement: Measurement, scan: Gridded, middle_r_mm: float | None) -> Measurement:
     """The measurement, less its side where there is no middle, or no header code that says how the patient lies."""
     codes = (int(scan.header["qform_code"]), int(scan.header["sform_code"]))
     return measurement if any(codes) and middle_r_mm is not None else replace(measurement, side="")

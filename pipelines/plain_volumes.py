@@ -12,6 +12,7 @@ from sliceweave.pipelines.cases import Case, PrepareOptions, SourceFiles, broken
 from sliceweave.pipelines.cells import printable
 from sliceweave.pipelines.dicom_series import find_dicom
 from sliceweave.pipelines.errors import InputError
+from sliceweave.pipelines.file_names import IMAGE_ENDING, LABEL_ENDING, LABEL_INSIDE
 from sliceweave.pipelines.studies import id_of, image_suffix
 from sliceweave.pipelines.study_csv import StudyRow
 from sliceweave.pipelines.volume_pairs import open_named
@@ -21,10 +22,6 @@ _IMAGE_FOLDER = re.compile(r"(?:images?|imgs?|scans?|volumes?)(?P<side>Tr|Ts)?\Z
 _LABEL_FOLDER = re.compile(
     r"(?:labels?|masks?|segs?|segmentations?|gts?|ground[_-]?truths?|annotations?)(?P<side>Tr|Ts)?\Z", re.IGNORECASE
 )
-_LABEL_WORDS = r"(?:labels?|masks?|seg|segmentations?|gt)"
-_LABEL_ENDING = re.compile(rf"(?:^|[_.-]){_LABEL_WORDS}\Z", re.IGNORECASE)
-_LABEL_INSIDE = re.compile(rf"(?:^|[_.-]){_LABEL_WORDS}[_.-]", re.IGNORECASE)
-_IMAGE_ENDING = re.compile(r"[_.-](?:ct|mri?|images?|img|0000)\Z", re.IGNORECASE)
 _FURTHER_CHANNEL = re.compile(r"_0(?!000\Z)\d{3}\Z")
 _SAYS_NOTHING = re.compile(r"(?:ct|mri?|images?|img|scan|volume|data)\Z", re.IGNORECASE)
 _BIDS_PATIENT = re.compile(r"sub-[0-9A-Za-z]+")
@@ -49,7 +46,7 @@ class _Group:
     @cached_property
     def by_short_name(self) -> dict[tuple[str, str], list[Path]]:
         """The same by what is left of a name without `_ct` or `_0000`."""
-        return self._index(lambda image: _IMAGE_ENDING.sub("", id_of(image)))
+        return self._index(lambda image: IMAGE_ENDING.sub("", id_of(image)))
 
     def inner(self, path: Path) -> str:
         """The folders between a twin folder and the file, which twins have in common."""
@@ -140,9 +137,9 @@ def _twin_key(folders: tuple[str, ...]) -> tuple[str, object]:
 
 def _sort_in(path: Path, group: _Group) -> None:
     """Puts a file of a folder of both kinds where its name says."""
-    if _LABEL_ENDING.search(id_of(path)):
+    if LABEL_ENDING.search(id_of(path)):
         group.labels.append(path)
-    elif _LABEL_INSIDE.search(id_of(path)):
+    elif LABEL_INSIDE.search(id_of(path)):
         logger.warning("left out, named like a label but not as the label of an image: %s", path.name)
     else:
         group.images.append(path)
@@ -169,7 +166,7 @@ def _lonely_reason(label: Path, images: Sequence[Path]) -> str:
 def _images_of(label: Path, group: _Group) -> list[Path]:
     """The images whose label it may be: one, where that is clear."""
     inner, own = group.inner(label), id_of(label)
-    base = _LABEL_ENDING.sub("", own)
+    base = LABEL_ENDING.sub("", own)
     for names in (group.by_name, group.by_short_name):
         for name in (own, base) if group.is_twin else (base,):
             if named := names.get((inner, name)):
@@ -185,7 +182,7 @@ def _is_nameless(base: str, image: Path) -> bool:
 
 def _of_its_shape(label: Path, named: list[Path], group: _Group) -> list[Path]:
     """The named image, unless only another of the name, or of one that goes on after it, has the label's shape."""
-    others = [] if group.is_twin else _longer(_LABEL_ENDING.sub("", id_of(label)), group)
+    others = [] if group.is_twin else _longer(LABEL_ENDING.sub("", id_of(label)), group)
     if len(named) == 1 and (not others or _shape(named[0]) == _shape(label)):
         return named
     fitting = [image for image in dict.fromkeys((*named, *others)) if _shape(image) == _shape(label)]

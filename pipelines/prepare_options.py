@@ -51,3 +51,17 @@ def value_range(text: str) -> tuple[float, float] | None:
 def listed(text: str) -> tuple[str, ...]:
     """`a, b` as its parts."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def slice_indices(text: str) -> tuple[int, ...]:
+    """`4,7` as indices of slices; none for `auto`.
+
+    Raises:
+        InputError: not whole numbers from 0.
+    """
+    if text.strip() == "auto":
+        return ()
+    parts = listed(text)
+    if not parts or not all(part.isdecimal() for part in parts):
+        raise InputError(f"--slices is auto or INDEX,… such as 4,7, counted from 0, got '{text}'")
+    return tuple(map(int, parts))

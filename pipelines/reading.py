@@ -1,18 +1,15 @@
-"""One study read whole and checked, as ours and as MONAI's reader; and the mask written back onto its grid."""
+"""One study read whole and checked, and the mask written back onto its grid."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import nibabel as nib
 import numpy as np
 from isal import igzip
-from monai.config import PathLike
-from monai.data import ImageReader
-from monai.utils import MetaKeys, SpaceKeys, ensure_tuple
 from numpy.typing import NDArray
 
 from sliceweave.pipelines.atomic import write_atomically
@@ -24,6 +21,16 @@ from sliceweave.pipelines.studies import CONVERSION_ADVICE, IMAGE_SUFFIXES, file
 from sliceweave.pipelines.volume_checks import check_finite
 
 _FAST = 1
+
+
+class Gridded(Protocol):
+    """What lies on a grid in the patient: a scan, or a label map."""
+
+    @property
+    def geometry(self) -> Geometry: ...
+
+    @property
+    def header(self) -> nib.Nifti1Header: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,10 +48,10 @@ def read_scan(image: Path, study_id: str = "") -> Scan:
     Raises:
         InputError: the file is missing, damaged or no volume of finite numbers in mm; says which file and why.
     """
-    with _named(image):
+    with naming(image):
         volume = _read_volume(image)
         check_finite(volume.voxels)
-        sidecar = _sidecar(image, study_id)
+        sidecar = find_sidecar(image, study_id)
         geometry = Geometry.with_sidecar(volume.affine_ras, volume.header.get_data_shape(), sidecar)
         return Scan(volume.voxels, geometry, volume.header)
 
@@ -58,9 +65,9 @@ def read_grid(image: Path, study_id: str = "") -> tuple[Geometry, nib.Nifti1Head
     if not image_suffix(image).startswith(".nii"):
         scan = read_scan(image, study_id)
         return scan.geometry, scan.header
-    with _named(image):
+    with naming(image):
         nifti = NiftiFile.open(image)
-        return Geometry.with_sidecar(nifti.affine_ras, nifti.shape, _sidecar(image, study_id)), nifti.grid_header
+        return Geometry.with_sidecar(nifti.affine_ras, nifti.shape, find_sidecar(image, study_id)), nifti.grid_header
 
 
 def write_mask(mask: NDArray[Any], scan: Scan, path: Path) -> None:
@@ -83,39 +90,8 @@ def write_mask(mask: NDArray[Any], scan: Scan, path: Path) -> None:
     write_atomically(path, buffer.getvalue())
 
 
-class StudyReader(ImageReader):
-    """MONAI's way to the same reading: `LoadImage(reader=StudyReader())` fails where `read_scan` does."""
-
-    def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
-        """Whether each file name ends in a suffix that `read_scan` reads."""
-        return all(image_suffix(Path(name)) for name in ensure_tuple(filename))
-
-    def read(self, data: Sequence[PathLike] | PathLike, **_kwargs: Any) -> tuple[Path, ...]:
-        """The paths only: where a reader fails here, LoadImage goes on to one that takes a truncated file for zeros."""
-        return tuple(Path(name) for name in ensure_tuple(data))
-
-    def get_data(self, img: tuple[Path, ...]) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """The voxels (I, J, K) and the metadata MONAI needs: affine in RAS mm, shape, and that there is no channel.
-
-        Raises:
-            InputError: see `read_scan`; or several files.
-        """
-        if len(img) != 1:
-            raise InputError(f"expected one file per image, got {len(img)}; load each under its own key")
-        scan = read_scan(img[0])
-        affine_ras = np.array(scan.geometry.affine_ras)
-        meta: dict[str, Any] = {
-            MetaKeys.AFFINE: affine_ras,
-            MetaKeys.ORIGINAL_AFFINE: affine_ras.copy(),
-            MetaKeys.SPATIAL_SHAPE: np.array(scan.geometry.shape),
-            MetaKeys.ORIGINAL_CHANNEL_DIM: "no_channel",
-            MetaKeys.SPACE: SpaceKeys.RAS,
-        }
-        return scan.voxels, meta
-
-
 @contextmanager
-def _named(image: Path) -> Iterator[None]:
+def naming(image: Path) -> Iterator[None]:
     """Errors inside say which file they are about."""
     try:
         yield
@@ -135,7 +111,8 @@ def _read_volume(image: Path) -> Volume:
     return read_nifti(image) if suffix.startswith(".nii") else read_itk(image)
 
 
-def _sidecar(image: Path, study_id: str) -> Path | None:
+def find_sidecar(image: Path, study_id: str) -> Path | None:
+    """`<image stem>.geometry.json` or `<study_id>.geometry.json` beside the image, where there is one."""
     stems = image.name[: len(image.name) - len(image_suffix(image))], file_stem(study_id)
     paths = (image.with_name(f"{stem}.geometry.json") for stem in stems)
     return next((path for path in paths if path.is_file()), None)

@@ -51,13 +51,16 @@ class Report:
         if self._resumes and os.path.exists(self._volumes.path):
             self._take_over()
 
-    def start(self) -> None:
+    def start(self, option: str = "--output_dir") -> None:
         """Creates the folder and its tables: empty, whatever stood there before, or as resumed.
+
+        Args:
+            option: what names the folder on the command line.
 
         Raises:
             InputError: the folder cannot be written to.
         """
-        make_folder(self.directory, "choose another folder with --output_dir")
+        make_folder(self.directory, f"choose another folder with {option}")
         if not self._resumes and os.path.exists(self._volumes.path):
             logger.warning("%s: the tables of an earlier run are replaced", self.directory)
         # Here volumes.csv comes first: its old rows must not vouch for the other tables once those are new.

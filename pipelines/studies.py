@@ -58,7 +58,7 @@ def find_studies(source: str | Path) -> list[Study]:
     elif os.path.isfile(text):
         studies = _from_file(Path(text))
     elif glob.has_magic(text):
-        studies = _studies_among(_expand(text), text)
+        studies = _studies_among(expand_glob(text), text)
     else:
         raise InputError(f"'{text}' does not exist; expected a folder, a glob, a CSV or an image ({_one_of()})")
     return _with_unique_ids(studies)
@@ -95,8 +95,8 @@ def _beside_images(folders: Collection[str]) -> Collection[str]:
     return ("labels", "pictures") if "images" in folders else ()
 
 
-def _expand(pattern: str) -> list[Path]:
-    """What a glob matches; unlike in the glob module, `**` goes through each folder only once, so link loops end."""
+def expand_glob(pattern: str) -> list[Path]:
+    """The files that match; unlike in the glob module, `**` goes through each folder only once, so link loops end."""
     parts = Path(pattern).parts
     if "**" not in parts:
         return [Path(path) for path in glob.glob(pattern) if not os.path.isdir(path)]
@@ -104,7 +104,7 @@ def _expand(pattern: str) -> list[Path]:
     roots = glob.glob(os.path.join(*parts[:at])) if at else ["."]
     tail = os.path.join(*(parts[at + 1 :] or ["*"]))
     folders = {folder for root in roots for folder, _ in walk_visible(root, _beside_images)}
-    return [path for folder in folders for path in _expand(os.path.join(glob.escape(folder), tail))]
+    return [path for folder in folders for path in expand_glob(os.path.join(glob.escape(folder), tail))]
 
 
 def _studies_among(paths: Iterable[Path], source: str) -> list[Study]:

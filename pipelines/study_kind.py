@@ -14,7 +14,7 @@ from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.findings import head_flags, hu_flags, midline_r_mm
 from sliceweave.pipelines.geometry import Geometry
 from sliceweave.pipelines.nifti_headers import has_unit
-from sliceweave.pipelines.reading import Scan
+from sliceweave.pipelines.reading import Gridded, Scan
 from sliceweave.pipelines.rows import StudyRows, without_lengths, without_volumes
 from sliceweave.pipelines.screen import Screen
 
@@ -62,7 +62,7 @@ class StudyKind:
         found = _CHECKS[self.checks](scan.voxels, scan.geometry)
         return found if self.has_lengths(scan.header) else (*found, UNKNOWN_PIXEL_SIZE)
 
-    def measurable(self, rows: StudyRows, scan: Scan) -> StudyRows:
+    def measurable(self, rows: StudyRows, scan: Gridded) -> StudyRows:
         """The rows without what cannot be known of such a study; of a video the areas are left."""
         if self.has_volume:
             return rows
@@ -72,7 +72,7 @@ class StudyKind:
         """Whether a study can be measured in mm: all but a video whose header does not say how long a pixel is."""
         return self.has_volume or has_unit(header)
 
-    def screen(self, scan: Scan) -> Screen:
+    def screen(self, scan: Gridded) -> Screen:
         """How the slices of a scan are shown."""
         return Screen(scan.geometry, is_video=not self.has_volume, has_lengths=self.has_lengths(scan.header))
 

@@ -45,7 +45,7 @@ def _nifti_stack(path: Path) -> SliceStack:
 
 
 def _itk_stack(path: Path) -> SliceStack:
-    from sliceweave.pipelines.itk_files import read_itk  # brings all of MONAI and ITK, which NIfTI does not need
+    from sliceweave.pipelines.itk_files import read_itk
 
     volume = read_itk(path)
     voxels = smallest_exact(volume.voxels)

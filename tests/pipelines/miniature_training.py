@@ -7,7 +7,7 @@ import numpy as np
 from monai.transforms import Compose, LoadImaged
 
 from sliceweave.pipelines.datasets import CheckLabeld
-from sliceweave.pipelines.reading import StudyReader
+from sliceweave.pipelines.study_reader import StudyReader
 
 SHAPE = (8, 9, 6)
 AFFINE = np.diag([0.5, 0.6, 5, 1])

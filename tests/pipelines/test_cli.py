@@ -30,6 +30,10 @@ def test_the_bundle_command_prints_a_folder_from_any_directory(tmp_path: Path) -
         (["prepare", "hematoma", "nowhere", "out"], "nowhere does not exist"),
         (["prepare", "hematoma", "."], "no destination given"),
         (["prepare", "hematoma", ".", "out", "--recode", "2:1"], "--recode is VALUE=LABEL"),
+        (["volumes", "nowhere", "--out", "out"], "'nowhere' does not exist; expected masks"),
+        (["volumes", ".", "--out", "out", "--labels", "femoral"], "--labels is VALUE=NAME"),
+        (["volumes", ".", "--out", "out", "--task", "spleen"], "no bundle is called 'spleen'"),
+        (["strata", ".", "--out", "out", "--cases", "U-Net=cases.csv"], "cases.csv: expected a CSV table"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_1(arguments: list[str], words: str, tmp_path: Path) -> None:

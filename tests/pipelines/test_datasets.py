@@ -27,9 +27,9 @@ from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.patients import Drawing
 from sliceweave.pipelines.prepare import prepare
 from sliceweave.pipelines.prepare_tasks import prepare_task
-from sliceweave.pipelines.reading import StudyReader
 from sliceweave.pipelines.sampling import Draw
 from sliceweave.pipelines.splits import parse_shares
+from sliceweave.pipelines.study_reader import StudyReader
 
 
 @pytest.fixture

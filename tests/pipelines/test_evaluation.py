@@ -20,8 +20,8 @@ from sliceweave.pipelines.datasets import StudyDataset
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.evaluation import CaseScores, run_evaluation
 from sliceweave.pipelines.inference import tolerant_iteration
-from sliceweave.pipelines.reading import StudyReader
 from sliceweave.pipelines.study_kind import StudyKind
+from sliceweave.pipelines.study_reader import StudyReader
 from sliceweave.pipelines.tables import read_table
 
 SHAPE = (8, 7, 6)

@@ -14,8 +14,9 @@ from monai.transforms import LoadImage
 from scipy.spatial.transform import Rotation
 
 from sliceweave.pipelines.errors import InputError
-from sliceweave.pipelines.reading import StudyReader, read_grid, read_scan, write_mask
+from sliceweave.pipelines.reading import read_grid, read_scan, write_mask
 from sliceweave.pipelines.studies import CONVERSION_ADVICE
+from sliceweave.pipelines.study_reader import StudyReader
 
 SHAPE = (20, 30, 12)
 STEPS_MM = (0.5, 0.6, 3.0)

@@ -255,3 +255,9 @@ def test_a_run_killed_at_any_moment_leaves_whole_tables(tmp_path: Path) -> None:
         assert len(studies) >= finished
         finished = len(studies)
     assert finished > 0
+
+
+def test_a_folder_that_cannot_be_used_names_the_commands_own_option(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError, match=r"choose another folder with --out$"):
+        Report(tmp_path / "file").start("--out")

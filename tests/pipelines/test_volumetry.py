@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.geometry import Geometry
-from sliceweave.pipelines.volumetry import find_lesions, measure, slice_areas_mm2, volume_ml
+from sliceweave.pipelines.volumetry import find_lesions, measure, measure_labels, slice_areas_mm2, volume_ml
 
 SHAPE = (90, 104, 32)
 STEPS_MM = (0.9, 0.8, 2.5)
@@ -343,3 +343,26 @@ def test_a_study_of_one_slice_is_measured_with_its_headers_thickness():
     assert found.volume_ml == pytest.approx(400 * 0.5 * 0.8 * 4.5 / 1000)
     assert found.lesions[0].tada.c_mm == pytest.approx(4.5)
     assert found.flags == ("touches_border",)
+
+
+def test_all_labels_together_measure_as_each_alone() -> None:
+    geometry = Geometry(np.diag([0.5, 0.7, 3.0, 1.0]), (14, 12, 9))
+    labels = np.random.default_rng(0).integers(0, 5, geometry.shape).astype(np.uint16)
+    labels[labels == 2] = 300
+    together = measure_labels(labels, geometry, [1, 2, 300])
+    assert together[2].volume_ml == 0.0
+    for value, measurement in together.items():
+        alone = measure(labels == value, geometry)
+        assert measurement.lesions == alone.lesions
+        assert (measurement.volume_ml, measurement.side, measurement.centroid_ras_mm, measurement.flags) == (
+            alone.volume_ml,
+            alone.side,
+            alone.centroid_ras_mm,
+            alone.flags,
+        )
+        np.testing.assert_array_equal(measurement.areas_mm2, alone.areas_mm2)
+
+
+def test_labels_of_another_shape_are_refused() -> None:
+    with pytest.raises(InputError, match="shape"):
+        measure_labels(np.zeros((2, 3, 4), np.uint8), Geometry(np.eye(4), (2, 3, 5)), [1])
