@@ -10,7 +10,9 @@ import typer
 from sliceweave.pipelines.cli_bundles import bundle, networks, render
 from sliceweave.pipelines.cli_calibration import calibrate
 from sliceweave.pipelines.cli_data import phantom, prepare
+from sliceweave.pipelines.cli_evaluate import evaluate
 from sliceweave.pipelines.cli_figures import contours, curves, figures
+from sliceweave.pipelines.cli_page import page
 from sliceweave.pipelines.cli_volumes import strata, volumes
 from sliceweave.pipelines.errors import InputError
 
@@ -43,10 +45,12 @@ for command in (
     prepare,
     volumes,
     calibrate,
+    evaluate,
     strata,
     contours,
     figures,
     curves,
+    page,
     bundle,
     render,
     networks,

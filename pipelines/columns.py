@@ -62,9 +62,28 @@ METRICS = (
     "hd95_mm",
     "assd_mm",
     "volume_error_ml",
+    "volume_ml",
+    "reference_volume_ml",
+    "reference_lesions",
+    "detected_lesions",
+    "lesion_sensitivity",
+    "false_positive_lesions",
 )
-CASE_COLUMNS = ("study_id", "label", *METRICS)
-SUMMARY_COLUMNS = ("label", "metric", "mean", "sd", "median", "low", "high", "cases")
+CASE_COLUMNS = ("study_id", "label", *METRICS, "mean_iou")
+SUMMARY_COLUMNS = (
+    "label",
+    "metric",
+    "mean",
+    "sd",
+    "median",
+    "low",
+    "high",
+    "cases",
+    "q1",
+    "q3",
+    "ci95_low",
+    "ci95_high",
+)
 STRATA_COLUMNS = (
     "study_id",
     "status",

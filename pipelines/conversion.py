@@ -14,6 +14,7 @@ from sliceweave.pipelines.atomic import atomic_file, remove, write_atomically
 from sliceweave.pipelines.cases import UNKNOWN_PIXEL_SIZE, Case, PrepareOptions, SliceStack
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.geometry import Geometry, same_grid
+from sliceweave.pipelines.grid_match import check_same_grid
 from sliceweave.pipelines.prepare_tasks import PrepareTask
 from sliceweave.pipelines.rows import Row, spacing_text
 from sliceweave.pipelines.stack_files import Coding, write_image, write_label
@@ -47,7 +48,7 @@ class Converter:
         image = case.image()
         label = case.label() if case.label else None
         if label:
-            _check_same_grid(image.geometry, label.geometry)
+            check_same_grid(image.geometry, label.geometry, "image", "label")
         with ExitStack() as files:
             image_file, label_file = (self._file(files, case, folder) for folder in ("images", "labels"))
             counts = write_label(label, self._coding(case), label_file) if label else None
@@ -122,20 +123,6 @@ class Converter:
             elif UNKNOWN_PIXEL_SIZE not in image.flags:
                 row[f"{name}_max_area_mm2"] = float(areas_mm2.max())
         return row
-
-
-def _check_same_grid(image: Geometry, label: Geometry) -> None:
-    if same_grid(image, label):
-        return
-    if image.shape != label.shape:
-        sizes = (" x ".join(map(str, geometry.shape)) for geometry in (image, label))
-        raise InputError("expected a label of the image's {} voxels, got {}; is it another image's?".format(*sizes))
-    corners = np.array(np.meshgrid(*((0, size - 1) for size in image.shape))).reshape(3, -1)
-    apart_mm = np.abs((image.affine_ras - label.affine_ras)[:3] @ np.vstack([corners, np.ones(8)]))
-    raise InputError(
-        f"expected a label on the image's grid, got one whose voxels lie up to {apart_mm.max():.3g} mm elsewhere; "
-        "resample the label onto the image, or repair its header"
-    )
 
 
 def _origins_ras_mm(geometry: Geometry) -> NDArray[np.float64]:

@@ -25,6 +25,7 @@ from sliceweave.pipelines.options import yes_or_no
 from sliceweave.pipelines.reading import Scan, read_scan, write_mask
 from sliceweave.pipelines.report import Report
 from sliceweave.pipelines.rows import StudyFacts, StudyRows, study_rows
+from sliceweave.pipelines.run_record import RunRecord
 from sliceweave.pipelines.studies import file_stem, id_of
 from sliceweave.pipelines.study_kind import StudyKind
 from sliceweave.pipelines.study_source import source_of
@@ -191,13 +192,18 @@ def sha256_of(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
-def run(evaluator: SupervisedEvaluator, report: Report, strict: bool = False) -> None:
+def run(evaluator: SupervisedEvaluator, report: Report, strict: bool = False, record: RunRecord | None = None) -> None:
     """Runs the engine over all studies due, then says how many were measured and how many failed.
+
+    Args:
+        record: what is written of the run, and whether it ends with a report page.
 
     Raises:
         SystemExit: with status 1, `strict` and a study has failed; with 130, the user stopped the run.
     """
     strict = yes_or_no(strict, "strict")
+    if record is not None:
+        record.begin(report.directory)
     try:
         if evaluator.state.epoch_length:
             evaluator.run()
@@ -205,6 +211,16 @@ def run(evaluator: SupervisedEvaluator, report: Report, strict: bool = False) ->
         logger.warning("stopped; the rows in %s are whole, --resume True goes on", report.directory)
         raise SystemExit(130) from None
     failed = report.failed()
+    if record is not None:
+        _close(record, report, len(failed))
     logger.info("%d studies in %s, %d failed", report.studies(), report.directory / "volumes.csv", len(failed))
     if strict and failed:
         raise SystemExit(1)
+
+
+def _close(record: RunRecord, report: Report, failed: int) -> None:
+    record.finish(report.directory, report.studies(), failed)
+    if record.page:
+        from sliceweave.pipelines.page import page_of_run
+
+        page_of_run(report.directory, record.dataset_dir)

@@ -1,12 +1,15 @@
 """Many cases in a few numbers: the rows of ``summary.csv``, the table in the log, the values trackers see.
 
-One row per label and metric over the cases that have it, in number ``cases``. Then what belongs to no single case,
-where ``mean`` holds the value and the other cells are empty: ``volume_rmse_ml``, and ``pooled_…``, for which the voxels
-of all cases count together. Rows of the label ``all`` come last: ``mean_iou`` and ``accuracy`` over all classes, and
+One row per label and metric over the cases that have it, in number ``cases``: ``low`` and ``high`` are the extremes,
+``q1`` and ``q3`` the quartiles, ``ci95_…`` the ends of the mean's interval (see ``mean_interval``). Then what belongs
+to no single case, where ``mean`` holds the value and the other cells are empty: how well volumes agree (``volume_…``,
+see ``agreement``), ``pooled_…``, for which the voxels or lesions of all cases count together, and
+``false_positives_per_study``. Rows of the label ``all`` come last: ``mean_iou`` and ``accuracy`` over all classes, and
 with several labels the mean over these of each other metric.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import reduce
 from operator import add
 from statistics import fmean
@@ -14,18 +17,24 @@ from statistics import fmean
 import numpy as np
 import pandas as pd
 
+from sliceweave.pipelines.agreement import Agreement, agreement
 from sliceweave.pipelines.cells import Cell
-from sliceweave.pipelines.columns import METRICS
+from sliceweave.pipelines.columns import METRICS, SUMMARY_COLUMNS
+from sliceweave.pipelines.lesion_detection import Detection
+from sliceweave.pipelines.mean_interval import mean_interval
 from sliceweave.pipelines.scoring import CaseScore, LabelScore, Overlap, mean_iou, pixel_accuracy
 
 Row = dict[str, Cell]
 Values = Mapping[str, float | None]
 
 ALL = "all"
+_STATISTICS = [column for column in SUMMARY_COLUMNS if column not in ("label", "metric", "cases")]
 POOLED = ("dice", "iou", "precision", "recall")
 METRIC_NAMES = {
     *METRICS,
-    *("abs_volume_error_ml", "volume_rmse_ml", "mean_iou", "pooled_mean_iou", "pooled_accuracy"),
+    *("abs_volume_error_ml", "mean_iou", "pooled_mean_iou", "pooled_accuracy"),
+    *(f"volume_{name}" for name in Agreement.__dataclass_fields__),
+    *("pooled_lesion_sensitivity", "false_positives_per_study"),
     *(f"pooled_{name}" for name in POOLED),
 }
 
@@ -58,14 +67,36 @@ def readable(rows: Sequence[Row], metrics: Sequence[str]) -> str:
 
 
 def _label_rows(label: str, scores: Sequence[LabelScore]) -> list[Row]:
-    rows = [_row(label, metric, [score.metrics[metric] for score in scores]) for metric in METRICS]
-    errors_ml = [score.volume_error_ml for score in scores if score.volume_error_ml is not None]
-    if errors_ml:
-        rmse_ml = fmean(error_ml**2 for error_ml in errors_ml) ** 0.5
-        rows.append(_row(label, "abs_volume_error_ml", [abs(error_ml) for error_ml in errors_ml]))
-        rows.append(_value_row(label, "volume_rmse_ml", rmse_ml, len(scores)))
     pooled = reduce(add, (score.overlap for score in scores))
-    return rows + [_value_row(label, f"pooled_{name}", getattr(pooled, name), len(scores)) for name in POOLED]
+    return [
+        *(_row(label, metric, [score.metrics[metric] for score in scores]) for metric in METRICS),
+        *_volume_rows(label, scores),
+        *(_value_row(label, f"pooled_{name}", getattr(pooled, name), len(scores)) for name in POOLED),
+        *_lesion_rows(label, [score.detection for score in scores if score.detection]),
+    ]
+
+
+def _volume_rows(label: str, scores: Sequence[LabelScore]) -> list[Row]:
+    volumes_ml = [(score.volume_ml, score.reference_volume_ml) for score in scores]
+    known_ml = [(ml, reference_ml) for ml, reference_ml in volumes_ml if ml is not None and reference_ml is not None]
+    if not known_ml:
+        return []
+    found = agreement(*zip(*known_ml, strict=True))
+    return [
+        _row(label, "abs_volume_error_ml", [abs(ml - reference_ml) for ml, reference_ml in known_ml]),
+        *(_value_row(label, f"volume_{name}", value, len(known_ml)) for name, value in asdict(found).items()),
+    ]
+
+
+def _lesion_rows(label: str, detections: Sequence[Detection]) -> list[Row]:
+    if not detections:
+        return []
+    pooled, cases = reduce(add, detections), len(detections)
+    sensitivity = pooled.sensitivity if pooled.lesions else None
+    return [
+        _value_row(label, "pooled_lesion_sensitivity", sensitivity, cases),
+        _value_row(label, "false_positives_per_study", pooled.false_positives / cases, cases),
+    ]
 
 
 def _overall_rows(cases: Sequence[CaseScore]) -> list[Row]:
@@ -88,21 +119,28 @@ def _mean_over_labels(case: CaseScore, metric: str) -> float | None:
 
 def _row(label: str, metric: str, values: Sequence[float | None]) -> Row:
     known = [value for value in values if value is not None]
-    empty = dict.fromkeys(("mean", "sd", "median", "low", "high"))
-    return {"label": label, "metric": metric, **(_statistics(known) if known else empty), "cases": len(known)}
+    statistics = _statistics(known) if known else dict.fromkeys(_STATISTICS)
+    row = {"label": label, "metric": metric, **statistics, "cases": len(known)}
+    return {column: row[column] for column in SUMMARY_COLUMNS}
 
 
 def _statistics(values: Sequence[float]) -> Row:
+    q1, median, q3 = (float(quartile) for quartile in np.percentile(values, (25, 50, 75)))
+    ci95_low, ci95_high = mean_interval(values)
     return {
         "mean": fmean(values),
         "sd": float(np.std(values, ddof=1)) if len(values) > 1 else None,
-        "median": float(np.median(values)),
+        "median": median,
         "low": min(values),
         "high": max(values),
+        "q1": q1,
+        "q3": q3,
+        "ci95_low": ci95_low,
+        "ci95_high": ci95_high,
     }
 
 
-def _value_row(label: str, metric: str, value: float, cases: int) -> Row:
+def _value_row(label: str, metric: str, value: float | None, cases: int) -> Row:
     return _row(label, metric, []) | {"mean": value, "cases": cases}
 
 

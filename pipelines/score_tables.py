@@ -1,6 +1,7 @@
 """The tables of an evaluation: ``cases.csv``, ``summary.csv`` and, if a study failed, ``failed.csv``."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import final
 
@@ -21,7 +22,9 @@ class ScoreTables:
     ``failed.csv`` only if a study has failed.
     """
 
-    def __init__(self, directory: Path | str) -> None:
+    def __init__(self, directory: Path | str, option: str = "--output_dir") -> None:
+        """Writes nothing yet; the option is the one that names the folder, for a message."""
+        self._option = option
         self.directory = Path(str(directory))
         self.cases: dict[str, CaseScore] = {}
         self.failed: dict[str, str] = {}
@@ -36,7 +39,7 @@ class ScoreTables:
         self._cases = Table(self.directory / "cases.csv", CASE_COLUMNS)
         self._failed = Table(self.directory / "failed.csv", FAILED_COLUMNS)
         self._summary = Table(self.directory / "summary.csv", SUMMARY_COLUMNS)
-        make_folder(self.directory, "choose another folder with --output_dir")
+        make_folder(self.directory, f"choose another folder with {self._option}")
         if self._cases.path.exists():
             logger.warning("%s: the tables of an earlier run are replaced", self.directory)
         remove(self._summary.path)
@@ -45,9 +48,13 @@ class ScoreTables:
 
     def add(self, study_id: str, score: CaseScore) -> None:
         """Writes the rows of a study, one per label. Raises InputError if the table cannot be written."""
-        self.cases[study_id] = score
-        rows = [{"study_id": study_id, "label": name, **label.metrics} for name, label in score.labels.items()]
-        self._cases.put(study_id, rows)
+        self._put(study_id, score)
+        self._cases.save()
+
+    def complete(self, names: Sequence[str]) -> None:
+        """Gives every study a row for each of these labels, in this order (see `CaseScore.with_labels`)."""
+        for study_id, score in self.cases.items():
+            self._put(study_id, score.with_labels(names))
         self._cases.save()
 
     def fail(self, study_id: str, reason: str) -> None:
@@ -62,3 +69,9 @@ class ScoreTables:
         self._summary.put("", rows)
         self._summary.save()
         return rows
+
+    def _put(self, study_id: str, score: CaseScore) -> None:
+        self.cases[study_id] = score
+        facts: Row = {"study_id": study_id, "mean_iou": score.mean_iou}
+        rows = [{**facts, "label": name, **label.metrics} for name, label in score.labels.items()]
+        self._cases.put(study_id, rows)

@@ -2,11 +2,12 @@
 
 Nothing is ever left out of a mean because a mask is empty. Both empty is perfect: dice, iou, precision and recall 1,
 rvd and distances 0. If exactly one is empty, dice, iou, precision and recall are 0, rvd is -1 (missed) or +1 (false
-alarm), and distances are the diagonal of the scan.
+alarm), and distances are the diagonal of the scan. Where the truth has no lesion, lesion_sensitivity is 1, or 0 if
+something is predicted.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.geometry import Geometry
+from sliceweave.pipelines.lesion_detection import Detection, detect_lesions
 from sliceweave.pipelines.surface_distances import SurfaceDistances, surface_distances
 from sliceweave.pipelines.volumetry import volume_ml
 
@@ -63,19 +65,34 @@ class Overlap:
 class LabelScore:
     """One label of one case.
 
-    `rvd` is (predicted - true) / true volume; `volume_error_ml` is predicted - true, None for a video. `distances` is
-    None where nobody knows how long a pixel is.
+    `rvd` is (predicted - true) / true volume. Volumes and `detection` are None for a video; `distances` are None where
+    nobody knows how long a pixel is.
     """
 
     overlap: Overlap
     rvd: float
-    volume_error_ml: float | None
+    volume_ml: float | None
+    reference_volume_ml: float | None
     distances: SurfaceDistances | None
+    detection: Detection | None
+
+    @classmethod
+    def of_nothing(cls, voxels: int) -> "LabelScore":
+        """The score of a label that neither mask of a scan of so many voxels holds."""
+        return cls(Overlap(0, 0, 0, voxels), 0.0, 0.0, 0.0, SurfaceDistances(0.0, 0.0, 0.0), Detection(0, 0, 0))
+
+    @property
+    def volume_error_ml(self) -> float | None:
+        """Predicted - true volume."""
+        if self.volume_ml is None or self.reference_volume_ml is None:
+            return None
+        return self.volume_ml - self.reference_volume_ml
 
     @property
     def metrics(self) -> dict[str, float | None]:
         """All metrics by name, in the order of the tables' columns."""
         overlap = {name: getattr(self.overlap, name) for name in ("precision", "recall", "accuracy")}
+        found = self.detection
         return {
             "dice": self.overlap.dice,
             "iou": self.overlap.iou,
@@ -84,6 +101,12 @@ class LabelScore:
             **overlap,
             **(self.distances._asdict() if self.distances else dict.fromkeys(SurfaceDistances._fields)),
             "volume_error_ml": self.volume_error_ml,
+            "volume_ml": self.volume_ml,
+            "reference_volume_ml": self.reference_volume_ml,
+            "reference_lesions": found.lesions if found else None,
+            "detected_lesions": found.detected if found else None,
+            "lesion_sensitivity": found.sensitivity if found else None,
+            "false_positive_lesions": found.false_positives if found else None,
         }
 
 
@@ -102,6 +125,14 @@ class CaseScore:
     def without_distances(self) -> "CaseScore":
         """The scores of a case of which nobody knows how long a pixel is."""
         return replace(self, labels={name: replace(score, distances=None) for name, score in self.labels.items()})
+
+    def with_labels(self, names: Sequence[str]) -> "CaseScore":
+        """The scores of these labels, in this order; one that neither mask of a scan holds is found perfectly."""
+        nothing = LabelScore.of_nothing(self.background.voxels)
+        for like in self.labels.values():  # what is not known of a video is not known of this label either
+            unknown: dict[str, Any] = {field.name: None for field in fields(like) if getattr(like, field.name) is None}
+            nothing = replace(nothing, **unknown)
+        return replace(self, labels={name: self.labels.get(name, nothing) for name in names})
 
     @property
     def mean_iou(self) -> float:
@@ -136,8 +167,8 @@ def score_case(
 
     Args:
         labels: names by class index.
-        has_volume: False for a video, whose third axis is time: no millilitres, rvd of the pixel counts, and distances
-            within each frame (see `surface_distances`).
+        has_volume: False for a video, whose third axis is time: no millilitres and no lesions, rvd of the pixel counts,
+            and distances within each frame (see `surface_distances`).
 
     Raises:
         InputError: a mask does not have the scan's shape.
@@ -160,8 +191,10 @@ def _label_score(prediction: Mask, truth: Mask, geometry: Geometry, has_volume: 
     return LabelScore(
         overlap=overlap,
         rvd=(predicted - true) / true if true else float(predicted > 0),
-        volume_error_ml=predicted - true if has_volume else None,
+        volume_ml=predicted if has_volume else None,
+        reference_volume_ml=true if has_volume else None,
         distances=surface_distances(prediction, truth, geometry, in_plane=not has_volume),
+        detection=detect_lesions(prediction, truth) if has_volume else None,
     )
 
 

@@ -92,7 +92,7 @@ def _percent_encoded(text: str) -> str:
 
 
 def _beside_images(folders: Collection[str]) -> Collection[str]:
-    return ("labels", "pictures") if "images" in folders else ()
+    return ("report_files", "labels", "pictures") if "images" in folders else ("report_files",)
 
 
 def expand_glob(pattern: str) -> list[Path]:

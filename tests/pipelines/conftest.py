@@ -1,7 +1,15 @@
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 DiskSize = Callable[[int], AbstractContextManager[None]]
 
@@ -21,3 +29,18 @@ def largest_file_bytes() -> DiskSize:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
     return limited
+
+
+@pytest.fixture(scope="session")
+def browser() -> "Iterator[Browser]":
+    """A headless Chromium: that of SLICEWEAVE_CHROMIUM, or the system's."""
+    playwright = pytest.importorskip("playwright.sync_api", reason='needs pip install "sliceweave[test]"')
+    program = os.environ.get("SLICEWEAVE_CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if program is None:
+        pytest.skip("no Chromium here: install it (apt-get install chromium), or name it in SLICEWEAVE_CHROMIUM")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(
+            executable_path=program, args=["--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+        )
+        yield chromium
+        chromium.close()

@@ -1,9 +1,11 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from sliceweave.pipelines.columns import METRICS
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.geometry import Geometry
 from sliceweave.pipelines.score_tables import ScoreTables
@@ -35,7 +37,9 @@ def test_every_study_has_a_row_per_label(tmp_path: Path) -> None:
     table = read_table(tmp_path / "new/out/cases.csv")
     header = (tmp_path / "new/out/cases.csv").read_text(encoding="utf-8").splitlines()[0]
     assert header == (
-        "study_id,label,dice,iou,rvd,abs_rvd,precision,recall,accuracy,hd_mm,hd95_mm,assd_mm,volume_error_ml"
+        "study_id,label,dice,iou,rvd,abs_rvd,precision,recall,accuracy,hd_mm,hd95_mm,assd_mm,volume_error_ml,"
+        "volume_ml,reference_volume_ml,reference_lesions,detected_lesions,lesion_sensitivity,false_positive_lesions,"
+        "mean_iou"
     )
     assert table["study_id"].tolist() == [study_id for study_id in ODD_IDS for _ in range(2)]
     assert table["label"].tolist() == ["femoral", "tibial"] * 4
@@ -63,12 +67,30 @@ def test_the_summary_holds_the_numbers_of_the_cases(tmp_path: Path) -> None:
     tables.finish()
     cases = read_table(tmp_path / "cases.csv")
     summary = read_table(tmp_path / "summary.csv").set_index(["label", "metric"])
-    assert list(summary.columns) == ["mean", "sd", "median", "low", "high", "cases"]
+    assert list(summary.columns) == [
+        *("mean", "sd", "median", "low", "high", "cases"),
+        *("q1", "q3", "ci95_low", "ci95_high"),
+    ]
     for label, rows in cases.groupby("label"):
-        for metric in cases.columns[2:]:
+        mean_iou = rows["mean_iou"].agg(["mean", "std", "median", "min", "max"]).tolist()
+        assert summary.loc[("all", "mean_iou")].tolist()[:5] == pytest.approx(mean_iou, rel=1e-4)
+        for metric in METRICS:
             expected = rows[metric].agg(["mean", "std", "median", "min", "max"]).tolist()
             assert summary.loc[(label, metric)].tolist()[:5] == pytest.approx(expected, rel=1e-4, abs=1e-9), metric
+            quartiles = rows[metric].quantile([0.25, 0.75]).tolist()
+            assert summary.loc[(label, metric), ["q1", "q3"]].tolist() == pytest.approx(quartiles, rel=1e-4, abs=1e-9)
     assert summary["cases"].eq(3).all()
+
+
+def test_a_label_that_only_some_studies_have_gets_a_row_in_all(tmp_path: Path) -> None:
+    tables = started(tmp_path)
+    tables.add("with", case())
+    tables.add("without", replace(case(), labels={}))
+    tables.complete(["tibial", "femoral", "patellar"])
+    table = read_table(tmp_path / "cases.csv")
+    assert table["label"].tolist() == ["tibial", "femoral", "patellar"] * 2
+    assert table["dice"].tolist() == pytest.approx([1, 2 / 3, 1, 1, 1, 1], abs=1e-6)
+    assert table["reference_volume_ml"].tolist()[3:] == [0, 0, 0]
 
 
 def test_failed_studies_stand_in_a_table_of_their_own(tmp_path: Path) -> None:

@@ -42,6 +42,12 @@ def test_the_metrics_of_a_box_one_row_too_long_are_those_worked_out_by_hand() ->
             "hd95_mm": 2.0,
             "assd_mm": 6 * 2 / (12 + 18),  # all voxels of such a thin box are surface
             "volume_error_ml": 6 * 0.003,
+            "volume_ml": 18 * 0.003,
+            "reference_volume_ml": 12 * 0.003,
+            "reference_lesions": 1,
+            "detected_lesions": 1,
+            "lesion_sensitivity": 1,
+            "false_positive_lesions": 0,
         }
     )
 
@@ -51,9 +57,8 @@ def test_the_metrics_stand_in_the_order_of_the_columns() -> None:
 
 
 def test_two_empty_masks_agree_perfectly() -> None:
-    perfect = dict.fromkeys(("dice", "iou", "precision", "recall", "accuracy"), 1)
-    none = dict.fromkeys(("rvd", "abs_rvd", "hd_mm", "hd95_mm", "assd_mm", "volume_error_ml"), 0)
-    assert metrics(volume(), volume()) == perfect | none
+    perfect = dict.fromkeys(("dice", "iou", "precision", "recall", "accuracy", "lesion_sensitivity"), 1)
+    assert metrics(volume(), volume()) == dict.fromkeys(METRICS, 0) | perfect
 
 
 @pytest.mark.parametrize(("is_missed", "rvd"), [(True, -1), (False, 1)])
@@ -62,8 +67,10 @@ def test_a_missed_lesion_and_a_false_alarm_are_the_worst_there_is(is_missed: boo
     diagonal_mm = np.linalg.norm([7 * 2.0, 6 * 0.5, 5 * 3.0])
     pair = (volume(), lesion) if is_missed else (lesion, volume())
     assert metrics(*pair) == pytest.approx(
-        dict.fromkeys(("dice", "iou", "precision", "recall"), 0)
+        dict.fromkeys(METRICS, 0)
         | {"rvd": rvd, "abs_rvd": 1, "accuracy": 1 - 12 / 210, "volume_error_ml": rvd * 12 * 0.003}
+        | dict.fromkeys(["reference_volume_ml" if is_missed else "volume_ml"], 12 * 0.003)
+        | dict.fromkeys(["reference_lesions" if is_missed else "false_positive_lesions"], 1)
         | dict.fromkeys(("hd_mm", "hd95_mm", "assd_mm"), diagonal_mm)
     )
 
@@ -81,7 +88,10 @@ def test_volumes_count_each_slice_with_its_own_thickness() -> None:
 def test_a_video_has_no_millilitres_and_distances_within_its_frames() -> None:
     prediction, truth = volume(c1=np.s_[1:3, 1:4, 1]), volume(c1=np.s_[1:3, 1:4, 1:3])
     found = metrics(prediction, truth, has_volume=False)
-    assert found["volume_error_ml"] is None
+    assert {name for name, value in found.items() if value is None} == {
+        *("volume_error_ml", "volume_ml", "reference_volume_ml", "reference_lesions", "detected_lesions"),
+        *("lesion_sensitivity", "false_positive_lesions"),
+    }
     assert found["rvd"] == pytest.approx(-0.5)
     assert found["hd_mm"] == pytest.approx(np.hypot(7 * 2.0, 6 * 0.5))
     assert metrics(prediction, truth)["hd_mm"] == pytest.approx(3.0)
@@ -140,6 +150,18 @@ def test_classes_can_be_numbered_otherwise(masks: np.ndarray) -> None:
     found = score_case(*renumbered, GEOMETRY, {2: "femoral", 1: "tibial"})
     expected = score_case(*masks, GEOMETRY, CARTILAGE)
     assert found == expected
+
+
+def test_a_case_can_be_given_labels_that_neither_mask_holds() -> None:
+    masks = np.random.default_rng(4).integers(0, 2, (2, *SHAPE), np.uint8)
+    expected = score_case(*masks, GEOMETRY, {2: "tibial", 1: "femoral"})
+    assert score_case(*masks, GEOMETRY, {1: "femoral"}).with_labels(["tibial", "femoral"]) == expected
+
+
+def test_what_is_not_known_of_a_video_is_not_known_of_a_label_it_is_given() -> None:
+    scored = score_case(volume(), volume(), GEOMETRY, TUMOR, has_volume=False).without_distances()
+    first, second = scored.with_labels(["tumor", "edema"]).labels.values()
+    assert first == second
 
 
 def test_two_overlaps_added_are_those_of_both_scans() -> None:

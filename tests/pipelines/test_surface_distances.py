@@ -6,7 +6,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from monai.metrics import HausdorffDistanceMetric, SurfaceDistanceMetric
+from monai.metrics import (
+    HausdorffDistanceMetric,
+    SurfaceDistanceMetric,
+    compute_average_surface_distance,
+    compute_hausdorff_distance,
+)
+from scipy.spatial.transform import Rotation
 
 from sliceweave.pipelines.geometry import Geometry
 from sliceweave.pipelines.surface_distances import diagonal_mm, surface_distances
@@ -98,6 +104,43 @@ def test_on_a_straight_grid_the_distances_are_those_of_monai() -> None:
     ]
     geometry = Geometry(np.diag([*SPACING_MM, 1.0]), prediction.shape)
     assert surface_distances(prediction, truth, geometry) == pytest.approx(expected, rel=1e-5)
+
+
+def ball(shape: tuple[int, int, int], centre: tuple[float, ...], radius_mm: float) -> np.ndarray:
+    places = np.ogrid[tuple(slice(size) for size in shape)]
+    steps = zip(places, centre, SPACING_MM, strict=True)
+    return sum(((at - middle) * step) ** 2 for at, middle, step in steps) < radius_mm**2
+
+
+@pytest.mark.parametrize("radius_mm", [5.0, 9.0])  # close together, and too far apart for a look around
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_masks_inside_a_large_scan_have_the_distances_of_monai(radius_mm: float, order: str) -> None:
+    shape = (40, 120, 30)
+    prediction, truth = ball(shape, (16, 50, 12), 15.0), ball(shape, (17, 52, 12), 15.0 - radius_mm)
+    tensors = [torch.from_numpy(mask[None, None].astype(np.float32)) for mask in (prediction, truth)]
+    hd95_mm = compute_hausdorff_distance(*tensors, include_background=True, percentile=95, spacing=SPACING_MM)
+    assd_mm = compute_average_surface_distance(*tensors, include_background=True, symmetric=True, spacing=SPACING_MM)
+    masks = [np.asarray(mask, order=order) for mask in (prediction, truth)]
+    found = surface_distances(*masks, Geometry(np.diag([*SPACING_MM, 1.0]), shape))
+    assert found.hd95_mm == pytest.approx(hd95_mm.item(), abs=1e-5)
+    assert found.assd_mm == pytest.approx(assd_mm.item(), abs=1e-5)
+
+
+def test_a_turned_grid_in_single_precision_has_the_distances_of_a_straight_one() -> None:
+    turned = Rotation.from_euler("xyz", (10, -7, 4), degrees=True).as_matrix() * SPACING_MM
+    affine = np.eye(4)
+    affine[:3, :3] = turned.astype(np.float32)
+    masks = np.random.default_rng(2).random((2, *SHAPE)) > 0.6
+    assert surface_distances(*masks, Geometry(affine, SHAPE)) == pytest.approx(
+        surface_distances(*masks, PLAIN), abs=1e-5
+    )
+
+
+def test_two_voxels_at_the_ends_of_a_large_scan_are_as_far_apart_as_they_are() -> None:
+    masks = np.zeros((2, 200, 150, 100), bool)
+    masks[0, 0, 0, 0] = masks[1, 199, 149, 99] = True
+    found = surface_distances(*masks, Geometry(np.diag([*SPACING_MM, 1.0]), masks.shape[1:]))
+    assert found == pytest.approx((np.linalg.norm(np.array([199, 149, 99]) * SPACING_MM),) * 3)
 
 
 @settings(deadline=None, max_examples=40)

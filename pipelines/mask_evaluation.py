@@ -1,0 +1,130 @@
+"""Scores of masks that are already there, whoever drew them, against true ones: one pair after the other."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from sliceweave.pipelines.atomic import write_atomically
+from sliceweave.pipelines.errors import InputError, reason_of
+from sliceweave.pipelines.grid_match import check_same_grid
+from sliceweave.pipelines.label_maps import LabelMap, read_label_map
+from sliceweave.pipelines.mask_measuring import MaskOptions
+from sliceweave.pipelines.mask_sources import MaskStudy, find_masks, with_images
+from sliceweave.pipelines.reading import read_grid
+from sliceweave.pipelines.score_conventions import CONVENTIONS
+from sliceweave.pipelines.score_summary import ALL, Row
+from sliceweave.pipelines.score_tables import ScoreTables
+from sliceweave.pipelines.scoring import CaseScore, score_case
+from sliceweave.pipelines.studies import image_suffix
+
+_WHITE = 255
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class MaskPair:
+    """The prediction and the truth of a study, one of which may be missing, and its image where that is known."""
+
+    study_id: str
+    prediction: Path | None
+    truth: Path | None
+    image: Path | None = None
+
+
+def find_pairs(predictions: str, truths: str, images: str = "") -> list[MaskPair]:
+    """The masks of both sources by study, in the order of the truths; two single files are a pair whatever their names.
+
+    Args:
+        predictions, truths: folder, glob, CSV or file, as `find_masks` takes them.
+        images: the same for the images; empty for none.
+
+    Raises:
+        InputError: a source has no masks, or two of one study.
+    """
+    predicted, true = find_masks(predictions), find_masks(truths)
+    sources = [Path(source).expanduser() for source in (predictions, truths)]
+    if all(source.is_file() and image_suffix(source) for source in sources):
+        predicted = [replace(predicted[0], study_id=true[0].study_id)]
+    if images:
+        predicted, true = (with_images(masks, images) for masks in (predicted, true))
+    by_id = [{mask.study_id: mask for mask in masks} for masks in (predicted, true)]
+    return [_pair(study_id, *(masks.get(study_id) for masks in by_id)) for study_id in {**by_id[1], **by_id[0]}]
+
+
+def _pair(study_id: str, predicted: MaskStudy | None, true: MaskStudy | None) -> MaskPair:
+    image = (true and true.image) or (predicted and predicted.image) or None
+    return MaskPair(study_id, predicted.mask if predicted else None, true.mask if true else None, image)
+
+
+def evaluate_masks(pairs: Sequence[MaskPair], tables: ScoreTables, options: MaskOptions) -> list[Row]:
+    """Scores each pair, then writes the summary and what the tables mean; one that fails is a row of `failed.csv`.
+
+    Every label that is given a name, or occurs in any mask, has a row in every study.
+
+    Returns:
+        The rows of the summary.
+
+    Raises:
+        InputError: the output folder cannot be written to, or a label is called as the rows of all.
+    """
+    if ALL in options.label_names([]).values():
+        raise InputError(f"--labels: '{ALL}' is what the rows over all labels are called; choose another name")
+    tables.start()
+    write_atomically(tables.directory / "conventions.txt", CONVENTIONS.encode())
+    occurring: set[int] = set()
+    for pair in tqdm(pairs, desc="studies", unit="study", disable=None):
+        try:
+            score, values = score_pair(pair, options)
+        except Exception as error:  # whatever is wrong with one study, the others go on
+            logger.debug("study failed", exc_info=error)
+            logger.warning("%s failed: %s", pair.study_id, reason_of(error))
+            tables.fail(pair.study_id, reason_of(error))
+        else:
+            occurring.update(values)
+            tables.add(pair.study_id, score)
+    tables.complete(list(options.label_names(sorted(occurring)).values()))
+    return tables.finish()
+
+
+def score_pair(pair: MaskPair, options: MaskOptions) -> tuple[CaseScore, set[int]]:
+    """The scores of the labels that are named or occur in either mask, and the values that occur.
+
+    Raises:
+        InputError: a mask is missing or cannot be used, or they are not on one grid.
+    """
+    prediction, truth = _read(pair)
+    kind = options.kind_of(truth)
+    prediction, truth = (_with_value(label_map, options.label_names([])) for label_map in (prediction, truth))
+    values = {*prediction.values, *truth.values}
+    names = options.label_names(sorted(values)) if values or options.names or options.task else {}
+    score = score_case(prediction.labels, truth.labels, truth.geometry, names, kind.has_volume)
+    return score if kind.has_lengths(truth.header) else score.without_distances(), values
+
+
+def _read(pair: MaskPair) -> tuple[LabelMap, LabelMap]:
+    """Prediction and truth; the truth's geometry knows the slice positions that either of them, or the image, has."""
+    for path, other, kind in ((pair.prediction, pair.truth, "prediction"), (pair.truth, pair.prediction, "truth")):
+        if path is None:
+            there = "" if other is None else f" to go with {other.name}"
+            raise InputError(f"expected a {kind}{there}, found none; name it {pair.study_id} with or without _mask")
+    prediction, truth = (read_label_map(Path(str(path)), pair.study_id) for path in (pair.prediction, pair.truth))
+    check_same_grid(truth.geometry, prediction.geometry, "truth", "prediction")
+    others = [prediction.geometry]
+    if pair.image:
+        others.append(read_grid(pair.image, pair.study_id)[0])
+        check_same_grid(others[1], truth.geometry, "image", "truth")
+    for geometry in others:
+        truth = truth.on(geometry) if geometry.slice_origins_ras_mm is not None else truth
+    return prediction, truth
+
+
+def _with_value(label_map: LabelMap, names: Mapping[int, str]) -> LabelMap:
+    """The mask with the value that has the one name in place of 255, if that is all there is."""
+    if len(names) != 1 or label_map.values != [_WHITE]:
+        return label_map
+    (value,) = names
+    return replace(label_map, labels=(label_map.labels > 0) * label_map.labels.dtype.type(value))
