@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sliceweave.pipelines.cli_bundles import bundle, networks, render
+from sliceweave.pipelines.cli_calibration import calibrate
 from sliceweave.pipelines.cli_compare import compare
 from sliceweave.pipelines.cli_data import phantom, prepare
 from sliceweave.pipelines.cli_evaluate import evaluate
@@ -51,6 +52,7 @@ for command in (
     curves,
     page,
     compare,
+    calibrate,
     bundle,
     render,
     networks,

@@ -13,6 +13,7 @@ FLAG_MEANINGS: Mapping[str, str] = {
     "touches_border": "A lesion reaches the edge of the scan and may go on beyond it.",
     "tiny_lesion": "The largest lesion is under 0.1 ml.",
     "high_uncertainty": "More than 1 ml, and more than half the lesion, is neither clearly lesion nor clearly not.",
+    "other_source": "The calibration was made from another kind of scan, so there is no interval.",
 }
 
 

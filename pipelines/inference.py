@@ -4,7 +4,6 @@ import hashlib
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,11 +15,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from sliceweave.pipelines.atomic import remove
-from sliceweave.pipelines.checkpoints import fingerprint
 from sliceweave.pipelines.datasets import datalist
 from sliceweave.pipelines.errors import reason_of
 from sliceweave.pipelines.lettering import Picture
 from sliceweave.pipelines.measuring import Mask, certainty_flags, label_results, reference_volumes_ml, title_of, turned
+from sliceweave.pipelines.model import Model
 from sliceweave.pipelines.montage import montage, write_png
 from sliceweave.pipelines.options import yes_or_no
 from sliceweave.pipelines.reading import Scan, read_scan, write_mask
@@ -29,30 +28,12 @@ from sliceweave.pipelines.rows import StudyFacts, StudyRows, study_rows
 from sliceweave.pipelines.run_record import RunRecord
 from sliceweave.pipelines.studies import file_stem, id_of
 from sliceweave.pipelines.study_kind import StudyKind
+from sliceweave.pipelines.study_source import source_of
+from sliceweave.pipelines.tta import TtaInferer
 
 Case = Mapping[str, str]
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Model:
-    """What a row says of the model: name, version with the weights' fingerprint, and the label names by value."""
-
-    name: str
-    version: str
-    labels: Mapping[int, str]
-
-
-def describe_model(metadata: Mapping[str, Any], checkpoint: str, settings: Mapping[str, Any]) -> Model:
-    """The model as its metadata and its weights file describe it; channel 0 is the background.
-
-    Args:
-        settings: the options that change a result; another value is another version.
-    """
-    channels = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
-    labels = {int(channel): label for channel, label in channels.items() if int(channel) > 0}
-    return Model(metadata["name"], f"{metadata['version']}+{fingerprint(checkpoint, dict(settings))}", labels)
 
 
 def output_paths(report: Report, study_id: str) -> tuple[Path, Path]:
@@ -107,9 +88,18 @@ class VolumeReport:
         model: what the rows say of the model.
         study_kind: how the task's studies are looked at and measured.
         pictures: whether a picture of each study is wanted.
+        tta: what the engine infers with, if it augments: it knows the spread of the study just segmented.
     """
 
-    def __init__(self, report: Report, model: Model, study_kind: StudyKind, pictures: bool = True) -> None:
+    def __init__(
+        self,
+        report: Report,
+        model: Model,
+        study_kind: StudyKind,
+        pictures: bool = True,
+        tta: TtaInferer | None = None,
+    ) -> None:
+        self.tta = tta
         self.kind = study_kind
         self.report = report
         self.model = model
@@ -173,18 +163,21 @@ class VolumeReport:
         view, shown = turned(scan, mask, kind.slice_axis)
         reference_ml = reference_volumes_ml(case.get("label"), scan, labels)
         middle_r_mm = kind.middle_r_mm(view.voxels, view.geometry)
-        results = label_results(shown, view, labels, reference_ml, middle_r_mm)
+        measured = label_results(shown, view, labels, reference_ml, middle_r_mm)
+        spreads_ml = self.tta.spreads_ml(scan.geometry) if self.tta else None
+        results = self.model.with_certainty(measured, spreads_ml, scan.header)
         if window_hu := kind.window_of_greys(scan):
             logger.info("%s: its grey levels are taken for %g to %g HU", case["study_id"], *window_hu)
-        flags = (*kind.flags(scan), *certainty_flags(probability, mask, scan.geometry))
-        rows = kind.measurable(study_rows(self.facts(case, flags), view.geometry, results), scan)
+        flags = certainty_flags(probability, mask, scan.geometry)
+        facts = self.facts(case, (*kind.flags(scan), *flags, *self.model.flags(scan.header)), source_of(scan.header))
+        rows = kind.measurable(study_rows(facts, view.geometry, results), scan)
         if not self.pictures:
             return rows, None
         screen = kind.screen(view)
         title, voxels = title_of(case["study_id"], results, screen), kind.shown(view)
         return rows, montage(voxels, shown, screen, title, kind.shown_range(voxels))
 
-    def facts(self, case: Case, flags: tuple[str, ...] = ()) -> StudyFacts:
+    def facts(self, case: Case, flags: tuple[str, ...] = (), source: str = "") -> StudyFacts:
         return StudyFacts(
             study_id=case["study_id"],
             image_sha256=sha256_of(Path(case["image"])),
@@ -192,6 +185,7 @@ class VolumeReport:
             model_version=self.model.version,
             seconds=time.perf_counter() - self.began,
             flags=flags,
+            source=source,
         )
 
 

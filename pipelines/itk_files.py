@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.nifti_files import Volume
 from sliceweave.pipelines.nifti_headers import scanner_header
+from sliceweave.pipelines.study_source import mark, source_in_text
 from sliceweave.pipelines.volume_checks import check_size, check_spacing_given, volume_shape
 
 _FIELD = re.compile(r"\s*([^:=#]+?)\s*(?::=|[:=])\s*(.*?)\s*$")
@@ -24,14 +25,16 @@ _CHUNK_BYTES = 1 << 16
 
 
 def read_itk(path: Path) -> Volume:
-    """The volume of a .nrrd, .mha or .mhd file; its header is one in scanner coordinates.
+    """The volume of a .nrrd, .mha or .mhd file; its header is one in scanner coordinates, with our mark.
 
     Raises:
         InputError: damaged, truncated, or a header that no CT scan has; the path is not named.
         OSError: the file cannot be opened.
     """
     voxels, affine_ras = _read(path, sitk.sitkFloat32)
-    return Volume(voxels, affine_ras, scanner_header(affine_ras, voxels.shape))
+    grid_header = scanner_header(affine_ras, voxels.shape)
+    mark(grid_header, source_in_text(_header_fields(path)[0].get("descrip", "")))
+    return Volume(voxels, affine_ras, grid_header)
 
 
 def read_itk_as_stored(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:

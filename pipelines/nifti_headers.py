@@ -11,6 +11,7 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from sliceweave.pipelines.errors import InputError
+from sliceweave.pipelines.study_source import mark, source_of
 from sliceweave.pipelines.volume_checks import check_scalar, check_size, check_spacing_given, volume_shape
 
 _HEADER_CLASSES: tuple[type[nib.Nifti1Header], ...] = (nib.Nifti1Header, nib.Nifti2Header)
@@ -89,7 +90,8 @@ def scanner_header(affine_ras: NDArray[np.float64], shape: tuple[int, int, int])
 def grid_header_of(source: nib.Nifti1Header, shape: tuple[int, int, int]) -> nib.Nifti1Header:
     """A header for a mask on the same grid, with qform, sform and their codes to the bit, and no text.
 
-    Lengths are in mm, or in an unknown unit as in the source.
+    Only our own mark of a scan that is not real goes with it. Lengths are in mm, or in an unknown unit as in the
+    source.
     """
     header = type(source)()
     header.set_data_dtype(np.uint8)
@@ -98,6 +100,7 @@ def grid_header_of(source: nib.Nifti1Header, shape: tuple[int, int, int]) -> nib
     for field in _GRID_FIELDS:
         header[field] = source[field]
     header["pixdim"][:4] = source["pixdim"][:4]
+    mark(header, source_of(source))
     return header
 
 

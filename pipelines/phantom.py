@@ -21,6 +21,7 @@ from tqdm import tqdm
 from sliceweave.pipelines.atomic import make_folder, remove, write_atomically
 from sliceweave.pipelines.phantom_grid import PhantomOptions, ScanGrid
 from sliceweave.pipelines.phantom_tasks import phantom_task
+from sliceweave.pipelines.study_source import GENERATED, mark, source_of
 
 _FOLDERS = ("images", "labels")
 _WORTH_WORKERS = 4
@@ -90,6 +91,7 @@ def _write_case(
 def _nifti_bytes(voxels: NDArray[np.int16] | NDArray[np.uint8], affine_ras: NDArray[np.float64]) -> bytes:
     image = nib.Nifti1Image(voxels, affine_ras)
     image.header.set_xyzt_units("mm")
+    mark(image.header, GENERATED)
     image.set_qform(affine_ras, code="scanner", strip_shears=True)
     image.set_sform(affine_ras, code="scanner")
     return gzip.compress(image.to_bytes(), compresslevel=1, mtime=0)
@@ -113,12 +115,13 @@ def _is_written(directory: Path, name: str, grid: ScanGrid, uneven: bool) -> boo
 
 
 def _holds_grid(path: Path, grid: ScanGrid) -> bool:
-    """Whether a study file is there and lies on the grid; files are put in place whole, so its header tells."""
+    """Whether a study file is there, marked as ours, on the grid; files are put in place whole: its header tells."""
     try:
         image = nib.Nifti1Image.from_filename(path)
     except (OSError, EOFError, nib.filebasedimages.ImageFileError):
         return False
-    return image.shape == grid.shape and np.allclose(image.affine, grid.affine_ras, atol=1e-4)
+    lies_there = image.shape == grid.shape and np.allclose(image.affine, grid.affine_ras, atol=1e-4)
+    return lies_there and source_of(image.header) == GENERATED
 
 
 def _read_truth(path: Path) -> Truth:

@@ -26,7 +26,10 @@ _LENGTHS = _NEEDS_DEPTH | {"a_mm", "b_mm", "max_area_mm2", "area_mm2", "spacing_
 
 @dataclass(frozen=True)
 class StudyFacts:
-    """What every row of a study repeats."""
+    """What every row of a study repeats.
+
+    ``source`` is that of the scan: `real`, `generated`, `painted`, or empty where nobody has looked.
+    """
 
     study_id: str
     image_sha256: str = ""
@@ -34,6 +37,7 @@ class StudyFacts:
     model_version: str = ""
     seconds: float | None = None
     flags: tuple[str, ...] = ()
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class LabelResult:
     """One label of a study, measured.
 
     ``volume_range_ml`` is (low, high), and holds the true volume with probability ``coverage``.
+    ``spread_ml`` is the standard deviation of the volume under test-time augmentation.
     """
 
     label: str
@@ -48,6 +53,7 @@ class LabelResult:
     volume_range_ml: tuple[float, float] | None = None
     coverage: float | None = None
     reference_volume_ml: float | None = None
+    spread_ml: float | None = None
 
 
 @dataclass(frozen=True)
@@ -110,6 +116,7 @@ def volume_row(facts: StudyFacts, geometry: Geometry, result: LabelResult) -> Ro
         "volume_low_ml": low_ml,
         "volume_high_ml": high_ml,
         "coverage": result.coverage,
+        "spread_ml": result.spread_ml,
         "reference_volume_ml": result.reference_volume_ml,
         "lesions": len(measurement.lesions),
         "slices": measurement.slices,
@@ -159,6 +166,7 @@ def _fact_cells(facts: StudyFacts) -> Row:
     return {
         "study_id": facts.study_id,
         "flags": ";".join(facts.flags),
+        "source": facts.source,
         "image_sha256": facts.image_sha256,
         "model": facts.model,
         "model_version": facts.model_version,

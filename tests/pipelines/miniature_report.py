@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import nibabel as nib
 import numpy as np
 
-from sliceweave.pipelines.inference import Model
 from sliceweave.pipelines.measuring import turned
+from sliceweave.pipelines.model import Model
 from sliceweave.pipelines.montage import montage, write_png
 from sliceweave.pipelines.reading import read_scan, write_mask
 from sliceweave.pipelines.report import Report

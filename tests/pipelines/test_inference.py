@@ -24,8 +24,9 @@ from tqdm import tqdm
 from sliceweave.networks import SelfAttentionUNet
 from sliceweave.pipelines.bundles import bundle_root
 from sliceweave.pipelines.geometry import Geometry
-from sliceweave.pipelines.inference import Model, VolumeReport
+from sliceweave.pipelines.inference import VolumeReport
 from sliceweave.pipelines.measuring import certainty_flags, reference_volumes_ml, title_of, without_side_if_unknown
+from sliceweave.pipelines.model import Model
 from sliceweave.pipelines.phantom import write_phantoms
 from sliceweave.pipelines.phantom_grid import PhantomOptions
 from sliceweave.pipelines.reading import read_scan

@@ -32,9 +32,9 @@ def result(mask: NDArray[np.uint8]) -> LabelResult:
 
 def test_volume_columns_are_those_of_the_report() -> None:
     assert ",".join(VOLUME_COLUMNS) == (
-        "study_id,status,reason,label,volume_ml,volume_low_ml,volume_high_ml,coverage,reference_volume_ml,abc2_ml,"
-        "a_mm,b_mm,c_mm,lesions,largest_lesion_ml,slices,max_area_mm2,centroid_r_mm,centroid_a_mm,centroid_s_mm,side,"
-        "voxel_ml,spacing_mm,flags,image_sha256,model,model_version,seconds"
+        "study_id,status,reason,label,volume_ml,volume_low_ml,volume_high_ml,coverage,spread_ml,"
+        "reference_volume_ml,abc2_ml,a_mm,b_mm,c_mm,lesions,largest_lesion_ml,slices,max_area_mm2,centroid_r_mm,centroid_a_mm,centroid_s_mm,side,"
+        "voxel_ml,spacing_mm,flags,source,image_sha256,model,model_version,seconds"
     )
 
 
@@ -77,7 +77,7 @@ def test_a_healthy_study_is_zero_ml_with_empty_fields() -> None:
     assert (row["status"], row["volume_ml"], row["lesions"], row["slices"]) == ("ok", 0.0, 0, 0)
     assert {column for column, cell in row.items() if cell is None} == {
         *("volume_low_ml", "volume_high_ml", "coverage", "abc2_ml", "a_mm", "b_mm", "c_mm", "largest_lesion_ml"),
-        *("max_area_mm2", "centroid_r_mm", "centroid_a_mm", "centroid_s_mm"),
+        *("max_area_mm2", "centroid_r_mm", "centroid_a_mm", "centroid_s_mm", "spread_ml"),
     }
     assert row["side"] == ""
     assert lesion_rows("pt1", healthy) == []

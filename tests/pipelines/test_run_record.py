@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from sliceweave.pipelines.errors import InputError
-from sliceweave.pipelines.inference import Model
+from sliceweave.pipelines.model import Model
 from sliceweave.pipelines.run_record import RunRecord, read_run
 from sliceweave.pipelines.study_kind import study_kind
 
