@@ -16,7 +16,10 @@ from sliceweave.pipelines.cells import printable
 from sliceweave.pipelines.conformal import OFFSET_ML, calibrate, cases_needed, interval_ml
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.rows import LabelResult
+from sliceweave.pipelines.scoring import CaseScore
+from sliceweave.pipelines.studies import file_stem
 from sliceweave.pipelines.study_source import SOURCES
+from sliceweave.pipelines.tables import read_table
 
 logger = logging.getLogger(__name__)
 
@@ -104,6 +107,46 @@ def calibration_of(table: pd.DataFrame, coverage: float, data: Sequence[str]) ->
         data=names,
         labels={str(label): _label_calibration(of_label, coverage) for label, of_label in rows.groupby("label")},
     )
+
+
+def calibrated(table: pd.DataFrame, coverage: float, data: Sequence[str], path: Path) -> str:
+    """Writes the calibration that the rows give, and says what came out. Raises InputError as its two steps do."""
+    calibration = calibration_of(table, coverage, data)
+    write_calibration(calibration, path)
+    found = [
+        f"{name}: quantile {'none' if label.quantile is None else format(label.quantile, '.4g')} "
+        f"of {label.cases} {calibration.source} studies"
+        for name, label in calibration.labels.items()
+    ]
+    return "\n".join(filter(None, (*found, calibration.too_few(), STATEMENT)))
+
+
+def volumes_of(results: str) -> pd.DataFrame:
+    """The `volumes.csv` of an inference run's folder.
+
+    Raises:
+        InputError: it is not there.
+    """
+    path = Path(results) / "volumes.csv"
+    if not path.is_file():
+        raise InputError(f"--calibrate: expected the folder of an inference run with --tta True, got no {path}")
+    table = read_table(path)
+    if table.empty or "model" not in table.columns:
+        raise InputError(f"--calibrate: {path} holds no study; measure studies with --tta True")
+    return table
+
+
+def with_references(table: pd.DataFrame, cases: Mapping[str, CaseScore]) -> pd.DataFrame:
+    """A `volumes.csv` with the true volumes of scored studies as its references; studies not scored have none."""
+    stems = {file_stem(study_id): score for study_id, score in cases.items()}
+
+    def reference_ml(study_id: str, label: str) -> float | None:
+        score = stems.get(file_stem(study_id))
+        found = score.labels.get(label) if score else None
+        return found.metrics["reference_volume_ml"] if found else None
+
+    references_ml = [reference_ml(study, label) for study, label in zip(table["study_id"], table["label"], strict=True)]
+    return table.assign(reference_volume_ml=pd.Series(references_ml, index=table.index, dtype=float))
 
 
 def _the_one(rows: pd.DataFrame, column: str) -> str:

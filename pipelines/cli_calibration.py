@@ -28,13 +28,7 @@ def calibrate(
     marginal: on average over such studies, not for each. With fewer than
     ceil(1/(1 - coverage)) - 1 studies there is no interval.
     """
-    from sliceweave.pipelines.calibration import STATEMENT, calibration_of, write_calibration
+    from sliceweave.pipelines.calibration import calibrated
     from sliceweave.pipelines.tables import read_table
 
-    calibration = calibration_of(read_table(volumes), coverage, data)
-    write_calibration(calibration, out)
-    for name, label in calibration.labels.items():
-        found = "none" if label.quantile is None else f"{label.quantile:.4g}"
-        typer.echo(f"{name}: quantile {found} of {label.cases} {calibration.source} studies")
-    for line in filter(None, (calibration.too_few(), STATEMENT)):
-        typer.echo(line)
+    typer.echo(calibrated(read_table(volumes), coverage, data, out))

@@ -19,6 +19,14 @@ def evaluate(
     ] = "",
     labels: Annotated[str, typer.Option(metavar="VALUE=NAME,…", help="What the masks' values are called.")] = "",
     task: Annotated[str, typer.Option(help="A bundle whose label names count instead: hematoma, liver_tumor, …")] = "",
+    strata: Annotated[
+        bool, typer.Option("--strata", help="Also strata.csv and the tables by stratum, as `sliceweave strata` does.")
+    ] = False,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", dir_okay=False, help="Write a calibration; PRED is a run's folder, --tta True."),
+    ] = None,
+    coverage: Annotated[float, typer.Option(help="Of --calibrate: share of new volumes intervals are to hold.")] = 0.9,
 ) -> None:
     """Compare masks with true ones, whoever drew them: overlap, surface distances, volumes, lesions, agreement.
 
@@ -52,11 +60,16 @@ def evaluate(
     others go on, and the exit status is 1 then. A second run replaces the
     tables.
     """
+    from sliceweave.pipelines.calibration import calibrated, volumes_of, with_references
     from sliceweave.pipelines.mask_evaluation import evaluate_masks, find_pairs
     from sliceweave.pipelines.mask_measuring import MaskOptions, parse_labels
     from sliceweave.pipelines.score_summary import readable
     from sliceweave.pipelines.score_tables import ScoreTables
+    from sliceweave.pipelines.strata_report import compare_strata
 
+    measured = volumes_of(predictions) if calibrate else None
+    if measured is not None and not labels:
+        task = task or str(measured["model"].iloc[0])
     options = MaskOptions(task=task, names=parse_labels(labels))
     options.label_names([])  # an unknown task is told before anything is read
     tables = ScoreTables(out, "--out")
@@ -67,5 +80,9 @@ def evaluate(
         raise typer.Exit(130) from None
     if rows:
         typer.echo(f"mean ± sd of {len(tables.cases)} studies:\n{readable(rows, _SHOWN)}")
+    if strata:
+        typer.echo(compare_strata(Path(predictions).stem, truths, images, out))
+    if calibrate and measured is not None:
+        typer.echo(calibrated(with_references(measured, tables.cases), coverage, [truths], calibrate))
     typer.echo(f"{len(tables.cases)} studies scored in {out}, {len(tables.failed)} failed")
     raise typer.Exit(1 if tables.failed else 0)

@@ -31,6 +31,7 @@ COLUMNS = (
     Column("volume_low_ml", "Low, ml"),
     Column("volume_high_ml", "High, ml"),
     Column("coverage", "Coverage"),
+    Column("spread_ml", "Spread, ml"),
     Column("reference_volume_ml", "Reference, ml"),
     Column("abc2_ml", "ABC/2, ml"),
     Column("lesions", "Lesions"),

@@ -14,11 +14,11 @@ from sliceweave.pipelines.cells import Cell
 from sliceweave.pipelines.columns import STRATA_COLUMNS
 from sliceweave.pipelines.errors import InputError, reason_of
 from sliceweave.pipelines.label_maps import read_label_map
-from sliceweave.pipelines.mask_sources import MaskStudy
+from sliceweave.pipelines.mask_sources import MaskStudy, find_masks, with_images
 from sliceweave.pipelines.reading import read_scan
 from sliceweave.pipelines.strata import StrataFacts, stratum_values
-from sliceweave.pipelines.strata_tables import PaperTable, markdown
-from sliceweave.pipelines.tables import Table
+from sliceweave.pipelines.strata_tables import PaperTable, markdown, strata_tables, with_models
+from sliceweave.pipelines.tables import Table, read_table
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +37,20 @@ def write_strata(studies: Sequence[MaskStudy], directory: Path) -> pd.DataFrame:
         table.put(study.study_id, rows[-1:])
         table.save()
     return pd.DataFrame(rows, columns=list(STRATA_COLUMNS))
+
+
+def compare_strata(model: str, truths: str, images: str, directory: Path) -> str:
+    """The strata of true masks and the tables of one model, whose ``cases.csv`` lies in the folder; its tables as text.
+
+    Raises:
+        InputError: the masks or images are not there, or the folder cannot be written to.
+    """
+    masks = find_masks(truths)
+    rows = write_strata(with_images(masks, images) if images else masks, directory)
+    compared = with_models({model: read_table(directory / "cases.csv")}, "")
+    tables = strata_tables(compared, rows[rows["status"] == "ok"])
+    write_tables(tables, directory)
+    return markdown(tables)
 
 
 def facts_of(study: MaskStudy) -> StrataFacts:

@@ -4,11 +4,14 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
 from miniature_masks import oblique_affine, uneven_origins, write_map, write_sidecar
 from typer.testing import CliRunner, Result
 
+from sliceweave.pipelines.calibration import LabelCalibration, read_calibration
 from sliceweave.pipelines.cli import app
+from sliceweave.pipelines.columns import VOLUME_COLUMNS
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.mask_evaluation import find_pairs
 from sliceweave.pipelines.tables import read_table
@@ -202,3 +205,43 @@ def test_a_folder_without_masks_is_told(folder: Path) -> None:
     (folder / "empty").mkdir()
     with pytest.raises(InputError, match="empty' holds no mask"):
         find_pairs(f"{folder}/pred", f"{folder}/empty")
+
+
+def test_strata_of_the_truth_and_their_tables_come_with_the_scores(folder: Path) -> None:
+    done = evaluate(folder, "--strata")
+    assert done.exit_code == 0, done.output
+    strata = read_table(folder / "out/strata.csv").set_index("study_id")
+    assert strata.index.tolist() == ["exact", "half", "missed"]
+    assert strata["volume_ml"].tolist() == pytest.approx([16 * 0.003] * 3)
+    table_1 = read_table(folder / "out/table_1.csv")
+    assert table_1["model"].tolist() == ["pred"]
+    assert table_1["Dice"].tolist() == pytest.approx([(1 + 2 / 3) / 3], abs=1e-3)
+    assert "Table 1: segmentation of all haematomas (3 studies)" in done.stdout
+
+
+def write_run(folder: Path, spread_ml: float | None = 0.1) -> None:
+    """The table of an inference run over the three studies; volumes as it would have measured them."""
+    rows = pd.DataFrame({"study_id": ["exact", "half", "missed"]}).reindex(columns=list(VOLUME_COLUMNS))
+    known = {"status": "ok", "label": "hematoma", "volume_ml": [0.048, 0.024, 0.0], "spread_ml": spread_ml}
+    known |= {"source": "generated", "model": "hematoma", "model_version": "0.2.0+0123abcd"}
+    rows.assign(**known).to_csv(folder / "pred/volumes.csv", index=False)
+
+
+def test_a_calibration_takes_its_references_from_the_truth(folder: Path) -> None:
+    write_run(folder)
+    done = evaluate(folder, "--calibrate", str(folder / "c.json"), "--coverage", "0.5")
+    assert done.exit_code == 0, done.output
+    found = read_calibration(folder / "c.json")
+    # scores 0, 0.04 and 0.08; of three studies the second smallest is the quantile at one half
+    assert found.labels == {"hematoma": LabelCalibration(3, pytest.approx(0.024 / 0.6))}
+    assert (found.task, found.model_version, found.source) == ("hematoma", "0.2.0+0123abcd", "generated")
+    assert "hematoma: quantile 0.04 of 3 generated studies" in done.stdout
+
+
+def test_a_calibration_needs_the_folder_of_a_run_with_spreads(folder: Path) -> None:
+    done = evaluate(folder, "--calibrate", str(folder / "c.json"))
+    assert "expected the folder of an inference run with --tta True" in str(done.exception)
+    write_run(folder, spread_ml=None)
+    done = evaluate(folder, "--calibrate", str(folder / "c.json"))
+    assert "rows have no spread_ml; measure the studies with --tta True" in str(done.exception)
+    assert not (folder / "c.json").exists()
