@@ -4,12 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sliceweave.pipelines.geometry import Geometry
-from sliceweave.pipelines.intracranial import (
-    NARROW_RANGE_HU,
-    intensity_range_hu,
-    intracranial_space,
-    real_values_hu,
-)
+from sliceweave.pipelines.intracranial import intracranial_space, real_values_hu
+from sliceweave.transforms.skull import NARROW_RANGE_HU, intensity_range_hu
 
 _LEAST_RANGE_HU = 25.0
 _NO_AIR_ABOVE_HU = -200.0  # around every patient is air at -1000, unless it was cut off

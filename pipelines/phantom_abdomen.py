@@ -6,7 +6,7 @@ import numpy as np
 
 from sliceweave.pipelines.phantom_abdomen_tissue import abdomen_hu, draw_organ_traits
 from sliceweave.pipelines.phantom_grid import PhantomOptions
-from sliceweave.pipelines.phantom_lattice import Field, Fields, ellipsoid, intersection, ramp, union
+from sliceweave.transforms.lattice import Field, Fields, ellipsoid, intersection, ramp, union
 from sliceweave.pipelines.phantom_liver import Liver, grow_liver, liver_vessels, scattered
 from sliceweave.pipelines.phantom_subject import Subject
 from sliceweave.pipelines.phantom_torso import (

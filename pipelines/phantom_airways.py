@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sliceweave.pipelines.phantom_lattice import Field, Fields, tube, union
+from sliceweave.transforms.lattice import Field, Fields, tube, union
 from sliceweave.pipelines.phantom_torso import TORSO
 from sliceweave.pipelines.phantom_vessels import Branches, Points, axis_fields, grow_tree, tubes
 

@@ -7,7 +7,7 @@ import numpy as np
 from sliceweave.pipelines.phantom_airways import grow_lung_vessels
 from sliceweave.pipelines.phantom_grid import PhantomOptions
 from sliceweave.pipelines.phantom_infection import infect, infection_share
-from sliceweave.pipelines.phantom_lattice import Field, Fields, bump, ellipsoid, intersection, ramp, tube, union
+from sliceweave.transforms.lattice import Field, Fields, bump, ellipsoid, intersection, ramp, tube, union
 from sliceweave.pipelines.phantom_lung import chest_hu, draw_lung_traits
 from sliceweave.pipelines.phantom_subject import Subject
 from sliceweave.pipelines.phantom_torso import (

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from sliceweave.pipelines.phantom_lattice import Field
+from sliceweave.transforms.lattice import Field
 from sliceweave.pipelines.phantom_torso import TORSO
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sliceweave.pipelines.phantom_lattice import Field, bump, ellipsoid, intersection, ramp
+from sliceweave.transforms.lattice import Field, bump, ellipsoid, intersection, ramp
 from sliceweave.pipelines.phantom_torso import TORSO
 from sliceweave.pipelines.phantom_vessels import Branches, Points, chain, grow_tree
 

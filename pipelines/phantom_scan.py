@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sliceweave.pipelines.phantom_grid import ScanGrid
-from sliceweave.pipelines.phantom_lattice import Field
+from sliceweave.transforms.lattice import Field
 from sliceweave.pipelines.phantom_subject import Sampler, Subject
 
 Finish = Callable[[Field, ScanGrid, np.random.Generator], Field]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from sliceweave.pipelines.phantom_lattice import Field, bump, ramp
+from sliceweave.transforms.lattice import Field, bump, ramp
 from sliceweave.pipelines.phantom_sector import Sector
 
 _FLOOR = 1e-6

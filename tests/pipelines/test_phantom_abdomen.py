@@ -8,7 +8,7 @@ import pytest
 from torso_phantoms import SMALL, VARIANTS, litres, looks, only, scanned, volumes_ml
 
 from sliceweave.pipelines.phantom_abdomen import ABDOMEN_OPTIONS, grow_abdomen
-from sliceweave.pipelines.phantom_lattice import Field, ramp
+from sliceweave.transforms.lattice import Field, ramp
 from sliceweave.pipelines.phantom_subject import Subject
 from sliceweave.pipelines.phantom_tumor import BRIGHT, KINDS
 

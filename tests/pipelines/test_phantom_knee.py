@@ -11,7 +11,7 @@ from scipy import ndimage
 from sliceweave.pipelines import phantom_knee_cartilage as cartilage
 from sliceweave.pipelines.phantom_grid import ScanGrid, scan_grid
 from sliceweave.pipelines.phantom_knee import KINDS, KNEE, KNEE_OPTIONS, draw_kinds, draw_traits, grow_knee
-from sliceweave.pipelines.phantom_lattice import Field, ramp
+from sliceweave.transforms.lattice import Field, ramp
 from sliceweave.pipelines.phantom_scan import scan, true_volume_ml
 from sliceweave.pipelines.phantom_subject import Subject
 

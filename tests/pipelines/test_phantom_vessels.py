@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from sliceweave.pipelines.phantom_lattice import Lattice
+from sliceweave.transforms.lattice import Lattice
 from sliceweave.pipelines.phantom_subject import Subject
 from sliceweave.pipelines.phantom_vessels import Branches, axis_distance, axis_fields, chain, grow_tree, tubes
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from sliceweave.pipelines.geometry import Geometry
 from sliceweave.pipelines.phantom_grid import PhantomOptions, scan_grid
-from sliceweave.pipelines.phantom_lattice import Field
+from sliceweave.transforms.lattice import Field
 from sliceweave.pipelines.phantom_scan import scan, true_volume_ml
 from sliceweave.pipelines.phantom_subject import Subject
 from sliceweave.pipelines.volumetry import volume_ml
