@@ -12,7 +12,7 @@ from sliceweave.transforms.lattice import Field, Lattice
 from sliceweave.transforms.skull import bone_and_air_hu, enclosed, intensity_range_hu, with_recesses
 
 _STEP_MM = 2.0
-_MARGIN = 4  # lattice points around the brain
+_MARGIN = 8  # lattice points around the brain
 _SOFT_HU = (-15.0, 80.0)
 _ENDS = 12  # planes by which a stack that ends within the head is prolonged
 _VENTRICLE_DEPTH_MM = 18.0
@@ -85,7 +85,9 @@ def find_head(planes_hu: NDArray[np.float32], spacing_mm: tuple[float, float, fl
     pixel_mm = np.array(spacing_mm[:2])
     thresholds_hu = bone_and_air_hu(*intensity_range_hu(planes_hu[:, ::3, ::3].ravel()))
     inside = enclosed(planes_hu, pixel_mm, thresholds_hu)
-    inside = _largest(with_recesses(inside, planes_hu, pixel_mm, thresholds_hu[0]))
+    inside = with_recesses(inside, planes_hu, pixel_mm, thresholds_hu[0])
+    # calcifications are no part of the skull
+    inside = _largest(np.stack([ndimage.binary_fill_holes(plane) for plane in inside]))
     if not inside.any():
         return None
     coarse_mm = pixel_mm * planes_hu.shape[1:] / inside.shape[1:]
@@ -130,7 +132,9 @@ def _soft_mean(plane_hu: NDArray[np.float32], size: tuple[int, ...], bone_hu: fl
     return np.asarray(np.where(share > 0.05, total / np.maximum(share, 0.05), _SOFT_HU[1]), np.float32)
 
 
-def _on_lattice(planes: NDArray[np.float32], lattice: Lattice, coarse_mm: NDArray[np.float64], slice_mm: float) -> Field:
+def _on_lattice(
+    planes: NDArray[np.float32], lattice: Lattice, coarse_mm: NDArray[np.float64], slice_mm: float
+) -> Field:
     """Coarse planes (K, rows, columns) at the lattice's points, (X, Y, Z)."""
     low = np.array(lattice.low_mm[:2]) / coarse_mm - 0.5
     scale = lattice.step_mm / coarse_mm
@@ -167,7 +171,8 @@ def _described(lattice: Lattice, depth_mm: Field, hu: Field, bone_hu: float) -> 
     )
     mask = _ventricle_mask(head)
     up_mm = np.broadcast_to(z - np.float32(_middle_height_mm(head, mask, z)), depth_mm.shape)
-    ventricle = np.clip(1.6 * ndimage.gaussian_filter(ndimage.binary_dilation(mask).astype(np.float32), 0.8), 0, 1)
+    mask = ndimage.binary_dilation(mask & ~_behind_third_ventricle(head, up_mm))
+    ventricle = np.clip(1.6 * ndimage.gaussian_filter(mask.astype(np.float32), 0.8), 0, 1)
     return replace(head, up_mm=up_mm, ventricle=ventricle)
 
 
@@ -194,6 +199,13 @@ def _ventricle_mask(head: Head) -> NDArray[np.bool_]:
     needed = _SMALLEST_VENTRICLE_MM3 if head.depth_mm.shape[2] > 1 else 0.2 * _SMALLEST_VENTRICLE_MM3
     sizes[0] = 0
     return np.asarray(sizes[regions] > needed)
+
+
+def _behind_third_ventricle(head: Head, up_mm: Field) -> NDArray[np.bool_]:
+    """Where the cisterns of the midbrain's back lie, which are as dark and as deep as ventricles."""
+    front = head.front_mm / head.half_length_mm
+    in_the_middle = (np.abs(head.side_mm) < 13) & (front < -0.14) & (front > -0.6)
+    return np.asarray(in_the_middle & (up_mm > -14) & (up_mm < 12))
 
 
 def _middle_height_mm(head: Head, ventricle: NDArray[np.bool_], z: Field) -> float:

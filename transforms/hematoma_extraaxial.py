@@ -42,7 +42,8 @@ def _directions(head: Head) -> tuple[Field, Field, Field]:
 
 def own_hemisphere(head: Head, side: int) -> Field:
     """Share (0…1) that keeps blood on its side of the falx and off the skull base."""
-    field: Field = ramp(side * head.side_mm - 3, 5) * ramp(head.up_mm + 34, 12)
+    on_the_vault = ramp(0.45 - head.inward[2], 0.4)  # away from the base is upward
+    field: Field = ramp(side * head.side_mm - 3, 5) * ramp(head.up_mm + 34, 12) * on_the_vault
     return field
 
 

@@ -72,10 +72,10 @@ class Bleeding(Protocol):
 
 
 def draw_blood(rng: np.random.RandomState, faint_share: float = 0.2, subacute_share: float = 0.15) -> Blood:
-    """Blood of an age: mostly acute, 45 to 85 HU; some subacute, or faint, 8 to 15 HU above the brain, edges blurred."""
+    """Blood of an age: mostly acute, 48 to 85 HU; some subacute; some faint, 8 to 15 HU above the brain and blurred."""
     age = rng.choice(["faint", "subacute", "acute"], p=[faint_share, subacute_share, 1 - faint_share - subacute_share])
-    ranges = {"faint": (8, 15), "subacute": (12, 22), "acute": (17, RED_HU[1] - _BRAIN_HU)}
-    contrast_hu = float(rng.uniform(*ranges[age]))
+    ranges = {"faint": (8, 10, 15), "subacute": (12, 16, 22), "acute": (15, 26, RED_HU[1] - _BRAIN_HU)}
+    contrast_hu = float(rng.triangular(*ranges[age]))
     return Blood(
         contrast_hu=contrast_hu,
         swirl_hu=float(rng.uniform(0.3, 0.13 * contrast_hu)),

@@ -8,7 +8,15 @@ from scipy.spatial.transform import Rotation
 
 from sliceweave.transforms.head_anatomy import Head
 from sliceweave.transforms.hematoma_displacement import pushed_apart
-from sliceweave.transforms.hematoma_growth import Blood, Growth, best_part, draw_blood, draw_log, draw_seed, nearest_point
+from sliceweave.transforms.hematoma_growth import (
+    Blood,
+    Growth,
+    best_part,
+    draw_blood,
+    draw_log,
+    draw_seed,
+    nearest_point,
+)
 from sliceweave.transforms.lattice import Field, ramp
 
 FORMS = ("round", "irregular", "multifocal")

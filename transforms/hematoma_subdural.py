@@ -98,7 +98,7 @@ def draw_subdural(rng: np.random.RandomState) -> Subdural:
     is_thin = place != "convexity" or rng.uniform() < 0.35
     height_mm = float(rng.uniform(2, 4) if is_thin else draw_log(rng, 4, 18))
     if place != "convexity":
-        height_mm = draw_log(rng, 2, 6)
+        height_mm = draw_log(rng, 2, 5)
     return Subdural(
         blood=replace(blood, edge_mm=min(blood.edge_mm, 0.6 * height_mm)),
         place=place,

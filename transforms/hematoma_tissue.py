@@ -1,6 +1,7 @@
 """A bleeding's look: its body on the scan's own pixels, with partial volume, mottle and the scan's noise."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import cv2
@@ -10,14 +11,16 @@ from scipy import ndimage
 
 from sliceweave.transforms.head_anatomy import Head, csf_share
 from sliceweave.transforms.head_scan import HeadScan
-from sliceweave.transforms.hematoma_growth import Blood, Bleeding, Growth
+from sliceweave.transforms.hematoma_growth import Bleeding, Blood, Growth
 from sliceweave.transforms.lattice import Field, ramp
 from sliceweave.transforms.lattice_planes import LatticePlanes, Plane
 from sliceweave.transforms.scan_noise import ScanNoise, measured_noise
 
 _CSF_BLUR_MM = 0.7
+_SWELLS = 1.3  # gain from which blood also fills sulci too thin to be dark
 _SULCUS_MM = 5.0
-_BLOOD_CEILING_HU = 90.0
+_SMEAR_MM = 0.5
+_CEILING_HU = 55.0  # above the brain: what blood has at most, mottle and all
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +44,7 @@ class Canvas:
         return float(self.scan.hu.max())
 
 
-def bleed(scan: HeadScan, bleedings: tuple[Bleeding, ...]) -> HeadScan:
+def bleed(scan: HeadScan, bleedings: Sequence[Bleeding]) -> HeadScan:
     """The scan with these bleedings painted into it, one after the other; unchanged where there is no head.
 
     Their share of each voxel is added to the scan's, where blood meets blood the larger counts.
@@ -51,11 +54,17 @@ def bleed(scan: HeadScan, bleedings: tuple[Bleeding, ...]) -> HeadScan:
     for bleeding in bleedings:
         growth = bleeding.grow(scan.head)
         if growth is not None:
-            scan = _painted(Canvas(scan, scan.head), growth, bleeding.blood)
+            scan = painted(Canvas(scan, scan.head), growth, bleeding.blood)
     return scan
 
 
-def _painted(canvas: Canvas, growth: Growth, blood: Blood) -> HeadScan:
+def imitate(scan: HeadScan, lookalikes: Sequence[Bleeding]) -> HeadScan:
+    """The scan with things painted into it that look like blood and are none: its share stays as it is."""
+    return replace(bleed(scan, lookalikes), share=scan.share)
+
+
+def painted(canvas: Canvas, growth: Growth, blood: Blood) -> HeadScan:
+    """The scan with one body of blood in it."""
     hu, share = canvas.scan.hu.copy(), canvas.scan.share.copy()
     rng = np.random.default_rng(blood.seed)
     swirl_hu = blood.swirl_hu * canvas.head.lattice.noise(rng, blood.swirl_mm)
@@ -63,7 +72,7 @@ def _painted(canvas: Canvas, growth: Growth, blood: Blood) -> HeadScan:
     for k in canvas.grid.slices(_touched(growth)):
         brush = _Brush(canvas, growth, blood, k)
         tissue = brush.with_oedema(brush.displaced(hu[k, rows, columns]))
-        old = brush.displaced(share[k, rows, columns]) if growth.shift_mm else share[k, rows, columns]
+        old = brush.carried(share[k, rows, columns], hu[k, rows, columns])
         own = brush.share(tissue)
         hu[k, rows, columns] = brush.mixed(tissue, own, swirl_hu, rng)
         share[k, rows, columns] = np.maximum(old, own)
@@ -100,22 +109,30 @@ class _Brush:
         return grid.plane(field, self.k * grid.spacing_mm[2] / grid.lattice.step_mm)
 
     def displaced(self, plane: Plane) -> Plane:
-        """The plane after tissue has been pushed; bone stays."""
+        """The plane after tissue has been pushed. Bone stays; what would be drawn inward from it is brain."""
         if self.growth.shift_mm is None:
             return plane
-        right, front = (self._middle(shift) for shift in self.growth.shift_mm)
-        if max(np.abs(right).max(), np.abs(front).max()) < 0.1:
-            return plane
+        is_skull = self._is_skull(plane)
+        brain = np.where(is_skull, np.float32(self.canvas.head.brain_hu), plane)
+        return np.where(is_skull, plane, self._moved(brain))
+
+    def _moved(self, plane: Plane) -> Plane:
+        right_mm, front_mm, _ = self.canvas.scan.spacing_mm
+        right, front = (self._middle(shift) for shift in self.growth.shift_mm or ())
         rows, columns = np.indices(plane.shape, np.float32)
-        spacing_mm = self.canvas.scan.spacing_mm
-        from_columns = columns - front / np.float32(spacing_mm[1])
-        from_rows = rows - right / np.float32(spacing_mm[0])
-        moved = cv2.remap(plane, from_columns, from_rows, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        bone_hu = self.canvas.head.bone_hu
-        still = (self._middle(self.canvas.head.depth_mm) < -0.5) | (plane > bone_hu)
-        # bone that would be drawn inward with the surface of the brain becomes brain
-        moved = np.where((moved > bone_hu) & ~still, self.canvas.head.brain_hu, moved)
-        return np.asarray(np.where(still, plane, moved), np.float32)
+        sources = columns - front / np.float32(front_mm), rows - right / np.float32(right_mm)
+        return np.asarray(cv2.remap(plane, *sources, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE))
+
+    def carried(self, share: Plane, plane: Plane) -> Plane:
+        """Share of blood that was there before, pushed with the tissue that it lies in."""
+        if self.growth.shift_mm is None or not share.any():
+            return share
+        return np.where(self._is_skull(plane), share, np.clip(self._moved(share), 0, 1))
+
+    def _is_skull(self, plane: Plane) -> NDArray[np.bool_]:
+        """Bone and what it shares a pixel with, and all outside."""
+        depth_mm = self._middle(self.canvas.head.depth_mm)
+        return np.asarray((depth_mm < -2) | ((plane > self.canvas.head.brain_hu + 22) & (depth_mm < 4)))
 
     def with_oedema(self, plane: Plane) -> Plane:
         """Brain made darker by water, more in white matter, CSF and bone as they were."""
@@ -131,16 +148,30 @@ class _Brush:
         share = self._mean(self.growth.extent_mm, self.blood.edge_mm)
         if self.growth.csf_gain:
             share = share * np.clip(self.growth.csf_gain * self._csf(tissue), 0, 1)
+        if self.growth.csf_gain >= _SWELLS:
+            share = _blurred(share, _SMEAR_MM, self.canvas.scan.spacing_mm)
         return np.asarray(share * (1 - _bone_share(tissue, self.canvas)), np.float32)
 
     def _csf(self, tissue: Plane) -> Plane:
         """Share of each pixel that is CSF: dark, or darker than what is around it, as thin sulci are."""
         head, spacing_mm = self.canvas.head, self.canvas.scan.spacing_mm
         soft = np.clip(tissue, head.csf_hu - 10, head.brain_hu + 10)
-        smooth, wide = (_blurred(soft, width_mm, spacing_mm) for width_mm in (_CSF_BLUR_MM, _SULCUS_MM))
-        fold = np.clip((wide - smooth) / (0.55 * (head.brain_hu - head.csf_hu)) - 0.1, 0, 1)
+        smooth = _blurred(soft, _CSF_BLUR_MM, spacing_mm)
         dark = csf_share(smooth, head.brain_hu, head.csf_hu)
-        return np.asarray(np.maximum(dark, fold) if self.growth.csf_gain > 1.3 else dark, np.float32)
+        if self.growth.csf_gain < _SWELLS:
+            return dark
+        return np.maximum(dark * _clearly_dark(soft, head, spacing_mm), self._folds(soft))
+
+    def _folds(self, soft: Plane) -> Plane:
+        """Thin dark lines near the surface of the brain, clear of the noise."""
+        spacing_mm, head = self.canvas.scan.spacing_mm, self.canvas.head
+        fine, wide = (_blurred(soft, width_mm, spacing_mm) for width_mm in (1.0, _SULCUS_MM))
+        contrast = wide - fine
+        depth_mm = self._middle(head.depth_mm)
+        deep = contrast[depth_mm > 12]
+        noise_hu = 1.48 * float(np.median(np.abs(deep - np.median(deep)))) if deep.size else 1.0
+        fold = np.clip((contrast - 3 * noise_hu) / (0.35 * (head.brain_hu - head.csf_hu)), 0, 1)
+        return np.asarray(fold * np.clip((24 - depth_mm) / 6, 0, 1), np.float32)
 
     def mixed(self, tissue: Plane, share: Plane, swirl_hu: Field, rng: np.random.Generator) -> Plane:
         """The tissue with its share of blood."""
@@ -166,7 +197,13 @@ class _Brush:
         if self.growth.density is not None:
             contrast = self._middle(self.growth.density) * contrast
         hu = head.brain_hu + contrast + self._middle(swirl_hu)
-        return np.asarray(np.minimum(hu, _BLOOD_CEILING_HU + head.brain_hu - 33), np.float32)
+        return np.asarray(np.minimum(hu, head.brain_hu + max(_CEILING_HU, self.blood.contrast_hu)), np.float32)
+
+
+def _clearly_dark(soft: Plane, head: Head, spacing_mm: tuple[float, float, float]) -> Plane:
+    """0 where single dark pixels are noise: nothing dark is left of them on the scale of a sulcus."""
+    wide = csf_share(_blurred(soft, 1.6, spacing_mm), head.brain_hu, head.csf_hu)
+    return np.asarray(np.clip(8 * wide - 1, 0, 1), np.float32)
 
 
 def _bone_share(plane: Plane, canvas: Canvas) -> Plane:

@@ -37,7 +37,9 @@ class LatticePlanes:
     def _matrix(self) -> NDArray[np.float64]:
         """Pixel in the box (column, row) → lattice (column, row), as OpenCV wants it."""
         scale = np.divide(self.spacing_mm[:2], self.lattice.step_mm)
-        start = [self.box[0].start, self.box[1].start] * scale - np.divide(self.lattice.low_mm[:2], self.lattice.step_mm)
+        start = [self.box[0].start, self.box[1].start] * scale - np.divide(
+            self.lattice.low_mm[:2], self.lattice.step_mm
+        )
         return np.array([[scale[1], 0, start[1]], [0, scale[0], start[0]]])
 
     def layers(self, k: int) -> list[float]:
