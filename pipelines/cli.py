@@ -9,6 +9,7 @@ import typer
 
 from sliceweave.pipelines.cli_bundles import bundle, networks, render
 from sliceweave.pipelines.cli_data import phantom, prepare
+from sliceweave.pipelines.cli_paint import paint
 from sliceweave.pipelines.errors import InputError
 
 app = typer.Typer(
@@ -35,7 +36,7 @@ def options(
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
 
 
-for command in (phantom, prepare, bundle, render, networks):
+for command in (phantom, paint, prepare, bundle, render, networks):
     app.command()(command)
 
 

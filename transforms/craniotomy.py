@@ -52,6 +52,7 @@ class Craniotomy:
             open_, empty = (_mean(canvas, field, k) for field in (opening, air))
             noise = canvas.noise.plane(rng, (own.shape[0], own.shape[1]))
             soft = np.minimum(own, scan.head.brain_hu + self.tissue_hu + noise)
+            open_ *= own > scan.head.brain_hu + 25  # skin and muscle stay
             hu[k, rows, columns] = (own + open_ * (soft - own)) * (1 - empty) + empty * _AIR_HU
             share[k, rows, columns] *= 1 - empty
         return scan.painted(np.clip(hu, scan.hu.min(), canvas.ceiling_hu), share)
@@ -63,6 +64,7 @@ class Craniotomy:
         else:
             extent = (1 - apart) * self.radius_mm
         outside = np.minimum(head.depth_mm + _BONE_DEPTH_MM, 1.5 - head.depth_mm)
+        extent = np.minimum(extent, head.up_mm + 25)
         field: Field = np.minimum(extent, outside).astype(np.float32)
         return field
 
@@ -71,7 +73,7 @@ class Craniotomy:
         if self.air_mm == 0:
             return np.full_like(head.depth_mm, -9)
         near = head.depth_mm * 0 + np.float32(self.air_mm) * np.clip(1.6 - apart, 0, 1)
-        place = (head.depth_mm > 0) & (apart < 1.5) & (head.front_mm > 0)
+        place = (head.depth_mm > 0) & (apart < 1.5) & (head.front_mm > 0) & (head.inward[2] < 0.45) & (head.up_mm > -8)
         field: Field = np.where(place, np.minimum(near - head.depth_mm, head.depth_mm + 0.5), -9).astype(np.float32)
         return field
 

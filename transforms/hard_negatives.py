@@ -106,7 +106,7 @@ def draw_dense_dura(rng: np.random.RandomState) -> DenseDura:
     return DenseDura(
         blood=Blood(contrast_hu, 1.5, 20, float(rng.uniform(0.7, 1.8)), 1, draw_seed(rng)),
         place=place,
-        width_mm=float(rng.uniform(0.8, 2.0) if is_sheet else rng.uniform(4, 9)),
+        width_mm=float(rng.uniform(0.8, 2.0) if is_sheet else rng.uniform(3, 6.5)),
         seed=draw_seed(rng),
     )
 
