@@ -50,9 +50,8 @@ def paint(
     except KeyboardInterrupt:
         typer.echo(f"interrupted: what is finished is kept in {directory}; the same command goes on", err=True)
         raise typer.Exit(130) from None
-    typer.echo(
-        f"{studies - len(reasons)} studies in {directory}/images, what is known of them in {directory}/truth.csv"
-    )
+    done = studies - len(reasons)
+    typer.echo(f"{done} studies in {directory}/images, what is known of them in {directory}/truth.csv")
     if reasons:
         lines = [f"{name}: {reason}" for name, reason in sorted(reasons.items())]
         raise InputError("; ".join([f"{len(reasons)} of {studies} studies cannot be painted", *lines[:5]]))

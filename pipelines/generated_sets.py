@@ -25,9 +25,7 @@ def mapped(work: Callable[[int], Made], indices: Sequence[int], workers: int) ->
         yield from pool.imap_unordered(work, indices)
 
 
-def nifti_bytes(
-    voxels: NDArray[np.int16] | NDArray[np.uint8], affine_ras: NDArray[np.float64], description: str = ""
-) -> bytes:
+def nifti_bytes(voxels: NDArray[np.integer], affine_ras: NDArray[np.float64], description: str = "") -> bytes:
     """A compressed NIfTI file, the same every time."""
     image = nib.Nifti1Image(voxels, affine_ras)
     image.header.set_xyzt_units("mm")

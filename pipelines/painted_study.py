@@ -12,6 +12,7 @@ from sliceweave.pipelines.studies import Study
 from sliceweave.transforms.appearance import RandomizeAppearance
 from sliceweave.transforms.hard_negatives import SynthesizeHardNegatives
 from sliceweave.transforms.head_scan import HeadScan, Orientation
+from sliceweave.transforms.head_transform import HeadTransform
 from sliceweave.transforms.hematoma import draw_bleedings
 from sliceweave.transforms.hematoma_growth import Bleeding
 from sliceweave.transforms.hematoma_tissue import bleed
@@ -81,9 +82,7 @@ def paint_study(head: Study, seed: tuple[int, int], options: PaintOptions) -> Pa
 def _opened(head: Study) -> tuple[HeadScan, Orientation]:
     source = read_scan(head.image, head.study_id)
     if "uneven_slices" in source.geometry.flags:
-        raise InputError(
-            f"{head.image.name}: expected evenly spaced slices, got uneven ones; resample it, or leave it out"
-        )
+        raise InputError(f"{head.image.name}: expected evenly spaced slices, got uneven ones; leave it out")
     affine_ras = np.asarray(source.geometry.affine_ras, np.float64)
     turn = Orientation.of(affine_ras)
     hu = np.maximum(turn.to_planes(source.voxels), -1024)  # padding of any value becomes air
@@ -93,9 +92,7 @@ def _opened(head: Study) -> tuple[HeadScan, Orientation]:
     return scan, turn
 
 
-def _varied(
-    scan: HeadScan, transform: SynthesizeHardNegatives | RandomizeAppearance, rng: np.random.RandomState
-) -> HeadScan:
+def _varied(scan: HeadScan, transform: HeadTransform, rng: np.random.RandomState) -> HeadScan:
     transform.set_random_state(state=rng)
     transform.randomize()
     return transform.apply(scan, transform.drawn)

@@ -112,8 +112,8 @@ def _write_study(index: int, job: PaintJob, directory: Path) -> tuple[dict[str, 
         study = paint_study(head, (job.seed, index), job.options)
     except InputError as error:
         return row, str(error)
-    for folder, voxels in zip(FOLDERS, (study.image, study.label), strict=True):
-        content = nifti_bytes(voxels, study.affine_ras, DESCRIPTION)
+    contents = [nifti_bytes(voxels, study.affine_ras, DESCRIPTION) for voxels in (study.image, study.label)]
+    for folder, content in zip(FOLDERS, contents, strict=True):
         write_atomically(directory / folder / f"{name}.nii.gz", content)
     row |= {"kinds": "+".join(study.kinds), "volume_ml": study.volume_ml, "contrast_hu": study.contrast_hu}
     return row, ""
