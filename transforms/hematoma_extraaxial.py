@@ -18,10 +18,13 @@ def surface_patch(head: Head, rng: np.random.Generator, shape: tuple[float, floa
     """
     radius_mm, length = shape
     near = (head.depth_mm > 0) & (head.depth_mm < 4) & (np.abs(head.side_mm) > 0.3 * head.half_width_mm)
-    near &= head.up_mm > -25
-    points = np.argwhere(near)
-    start = tuple(points[rng.integers(len(points))]) if len(points) else (0, 0, 0)
+    near &= (head.up_mm > -25) & (head.inward[2] < 0.25)
+    # by direction, so that two scans of one head give the same place
     directions = _directions(head)
+    azimuth, rise = rng.uniform(-np.pi, np.pi), np.arcsin(rng.uniform(-0.3, 0.95))
+    wanted = np.cos(azimuth) * np.cos(rise), np.sin(azimuth) * np.cos(rise), np.sin(rise)
+    towards = sum(part * np.float32(w) for part, w in zip(directions, wanted, strict=True))
+    start = np.unravel_index(np.where(near, towards, -9).argmax(), near.shape)
     centre = [float(part[start]) for part in directions]
     size_mm = 0.5 * (head.half_width_mm + head.half_length_mm)
     apart = [size_mm * (part - c) for part, c in zip(directions, centre, strict=True)]

@@ -17,6 +17,7 @@ from sliceweave.transforms.lattice_planes import LatticePlanes, Plane
 from sliceweave.transforms.scan_noise import ScanNoise, measured_noise
 
 _CSF_BLUR_MM = 0.7
+_SURELY_BONE_HU = 400.0  # ridges of the skull base lie as deep as brain does
 _SWELLS = 1.3  # gain from which blood also fills sulci too thin to be dark
 _SULCUS_MM = 5.0
 _SMEAR_MM = 0.5
@@ -132,7 +133,8 @@ class _Brush:
     def _is_skull(self, plane: Plane) -> NDArray[np.bool_]:
         """Bone and what it shares a pixel with, and all outside."""
         depth_mm = self._middle(self.canvas.head.depth_mm)
-        return np.asarray((depth_mm < -2) | ((plane > self.canvas.head.brain_hu + 22) & (depth_mm < 4)))
+        is_near = (plane > self.canvas.head.brain_hu + 22) & (depth_mm < 4)
+        return np.asarray((depth_mm < -2) | is_near | (plane > _SURELY_BONE_HU))
 
     def with_oedema(self, plane: Plane) -> Plane:
         """Brain made darker by water, more in white matter, CSF and bone as they were."""
