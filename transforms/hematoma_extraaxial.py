@@ -21,7 +21,8 @@ def surface_patch(head: Head, rng: np.random.Generator, shape: tuple[float, floa
     near &= (head.up_mm > -25) & (head.inward[2] < 0.25)
     # by direction, so that two scans of one head give the same place
     directions = _directions(head)
-    azimuth, rise = rng.uniform(-np.pi, np.pi), np.arcsin(rng.uniform(-0.3, 0.95))
+    azimuth = rng.choice([0, np.pi]) + rng.uniform(-1.2, 1.2)
+    rise = np.arcsin(rng.uniform(-0.3, 0.95))
     wanted = np.cos(azimuth) * np.cos(rise), np.sin(azimuth) * np.cos(rise), np.sin(rise)
     towards = sum(part * np.float32(w) for part, w in zip(directions, wanted, strict=True))
     start = np.unravel_index(np.where(near, towards, -9).argmax(), near.shape)
