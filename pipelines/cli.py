@@ -14,6 +14,7 @@ from sliceweave.pipelines.cli_data import phantom, prepare
 from sliceweave.pipelines.cli_evaluate import evaluate
 from sliceweave.pipelines.cli_figures import contours, curves, figures
 from sliceweave.pipelines.cli_page import page
+from sliceweave.pipelines.cli_paint import paint
 from sliceweave.pipelines.cli_volumes import strata, volumes
 from sliceweave.pipelines.errors import InputError
 
@@ -43,6 +44,7 @@ def options(
 
 for command in (
     phantom,
+    paint,
     prepare,
     volumes,
     evaluate,

@@ -101,6 +101,8 @@ FAILED_COLUMNS = ("study_id", "reason")
 TEXT_COLUMNS = frozenset(
     (
         "study_id",
+        "patient",
+        "kinds",
         "status",
         "reason",
         "label",

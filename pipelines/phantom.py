@@ -4,27 +4,21 @@ A study is a continuous body sampled where its voxels truly lie: tilted, oblique
 hold the same blood.
 """
 
-import gzip
 import json
-import multiprocessing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
-import torch
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from sliceweave.pipelines.atomic import make_folder, remove, write_atomically
+from sliceweave.pipelines.generated_sets import FOLDERS, mapped, nifti_bytes
 from sliceweave.pipelines.phantom_grid import PhantomOptions, ScanGrid
 from sliceweave.pipelines.phantom_tasks import phantom_task
-from sliceweave.pipelines.study_source import GENERATED, mark, source_of
-
-_FOLDERS = ("images", "labels")
-_WORTH_WORKERS = 4
+from sliceweave.pipelines.study_source import GENERATED, source_of
 
 Truth = dict[str, dict[str, float]]
 """Rows of `truth.csv` by study: column → value."""
@@ -39,7 +33,7 @@ def write_phantoms(
         InputError: the task has no phantoms, or the directory cannot be written.
     """
     grid = phantom_task(task).grid
-    for folder in _FOLDERS:
+    for folder in FOLDERS:
         make_folder(directory / folder, "name another DIRECTORY")
     truth = _read_truth(directory / "truth.csv")
     missing = [
@@ -52,7 +46,7 @@ def write_phantoms(
     ]
     work = partial(_write_case, task=task, directory=directory, seed=seed, options=options)
     with tqdm(total=studies, initial=studies - len(missing), desc="phantoms", unit="study") as progress:
-        for name, known in _mapped(work, missing, workers):
+        for name, known in mapped(work, missing, workers):
             truth[name] = dict(known)
             _write_truth(directory / "truth.csv", truth)
             progress.update()
@@ -63,22 +57,12 @@ def study_id(seed: int, index: int) -> str:
     return f"phantom-{seed:04d}-{index:03d}"
 
 
-def _mapped(
-    work: Callable[[int], tuple[str, Mapping[str, float]]], indices: Sequence[int], workers: int
-) -> Iterator[tuple[str, Mapping[str, float]]]:
-    if len(indices) < _WORTH_WORKERS or workers < 2:
-        yield from map(work, indices)
-        return
-    with multiprocessing.get_context("spawn").Pool(workers, torch.set_num_threads, (1,)) as pool:
-        yield from pool.imap_unordered(work, indices)
-
-
 def _write_case(
     index: int, task: str, directory: Path, seed: int, options: PhantomOptions
 ) -> tuple[str, Mapping[str, float]]:
     case, name = phantom_task(task).make(seed, index, options), study_id(seed, index)
-    contents = (_nifti_bytes(case.image, case.grid.affine_ras), _nifti_bytes(case.label, case.grid.affine_ras))
-    for folder, content in zip(_FOLDERS, contents, strict=True):
+    contents = [nifti_bytes(voxels, case.grid.affine_ras, GENERATED) for voxels in (case.image, case.label)]
+    for folder, content in zip(FOLDERS, contents, strict=True):
         sidecar = directory / folder / f"{name}.geometry.json"
         if options.uneven:
             write_atomically(sidecar, _sidecar_bytes(case.grid))
@@ -86,15 +70,6 @@ def _write_case(
             remove(sidecar)
         write_atomically(directory / folder / f"{name}.nii.gz", content)
     return name, case.truth
-
-
-def _nifti_bytes(voxels: NDArray[np.int16] | NDArray[np.uint8], affine_ras: NDArray[np.float64]) -> bytes:
-    image = nib.Nifti1Image(voxels, affine_ras)
-    image.header.set_xyzt_units("mm")
-    mark(image.header, GENERATED)
-    image.set_qform(affine_ras, code="scanner", strip_shears=True)
-    image.set_sform(affine_ras, code="scanner")
-    return gzip.compress(image.to_bytes(), compresslevel=1, mtime=0)
 
 
 def _sidecar_bytes(grid: ScanGrid) -> bytes:
@@ -106,7 +81,7 @@ def _sidecar_bytes(grid: ScanGrid) -> bytes:
 
 
 def _is_written(directory: Path, name: str, grid: ScanGrid, uneven: bool) -> bool:
-    stems = [directory / folder / name for folder in _FOLDERS]
+    stems = [directory / folder / name for folder in FOLDERS]
     return all(
         _holds_grid(stem.with_name(f"{name}.nii.gz"), grid)
         and stem.with_name(f"{name}.geometry.json").is_file() == uneven

@@ -6,7 +6,6 @@ import numpy as np
 
 from sliceweave.pipelines.phantom_abdomen_tissue import abdomen_hu, draw_organ_traits
 from sliceweave.pipelines.phantom_grid import PhantomOptions
-from sliceweave.pipelines.phantom_lattice import Field, Fields, ellipsoid, intersection, ramp, union
 from sliceweave.pipelines.phantom_liver import Liver, grow_liver, liver_vessels, scattered
 from sliceweave.pipelines.phantom_subject import Subject
 from sliceweave.pipelines.phantom_torso import (
@@ -33,6 +32,7 @@ from sliceweave.pipelines.phantom_viscera import (
     spleen,
     stomach,
 )
+from sliceweave.transforms.lattice import Field, Fields, ellipsoid, intersection, ramp, union
 
 ABDOMEN_OPTIONS = PhantomOptions(size=512, slices=48, spacing_mm=(0.75, 0.75, 4.0))
 TUMOR = 1

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from sliceweave.pipelines.phantom_lattice import Field, Fields, ramp
 from sliceweave.pipelines.phantom_torso import TORSO, wall_hu, with_bones
 from sliceweave.pipelines.phantom_tumor import with_tumors
 from sliceweave.pipelines.phantom_vessels import axis_distance
+from sliceweave.transforms.lattice import Field, Fields, ramp
 
 
 def draw_organ_traits(rng: np.random.Generator) -> dict[str, float]:

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from sliceweave.pipelines.phantom_lattice import Field, Fields, tube, union
 from sliceweave.pipelines.phantom_torso import TORSO
 from sliceweave.pipelines.phantom_vessels import Branches, Points, axis_fields, grow_tree, tubes
+from sliceweave.transforms.lattice import Field, Fields, tube, union
 
 _TARGETS = 620
 # Wider vessels are no finer than the lattice.

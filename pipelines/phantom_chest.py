@@ -7,7 +7,6 @@ import numpy as np
 from sliceweave.pipelines.phantom_airways import grow_lung_vessels
 from sliceweave.pipelines.phantom_grid import PhantomOptions
 from sliceweave.pipelines.phantom_infection import infect, infection_share
-from sliceweave.pipelines.phantom_lattice import Field, Fields, bump, ellipsoid, intersection, ramp, tube, union
 from sliceweave.pipelines.phantom_lung import chest_hu, draw_lung_traits
 from sliceweave.pipelines.phantom_subject import Subject
 from sliceweave.pipelines.phantom_torso import (
@@ -22,6 +21,7 @@ from sliceweave.pipelines.phantom_torso import (
     spine,
     superellipse,
 )
+from sliceweave.transforms.lattice import Field, Fields, bump, ellipsoid, intersection, ramp, tube, union
 
 CHEST_OPTIONS = PhantomOptions(size=512, slices=40, spacing_mm=(0.7, 0.7, 7.0))
 INFECTION = 1

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from sliceweave.pipelines.phantom_grid import ScanGrid
-from sliceweave.pipelines.phantom_lattice import Field
+from sliceweave.transforms.lattice import Field
 
 _PADDING_HU = (-1024, -2000, -3024)
 

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 
-from sliceweave.pipelines.phantom_lattice import Field, Lattice
+from sliceweave.transforms.lattice import Field, Lattice
 
 
 def distance_to_surface(field: Field, lattice: Lattice, reach_mm: float) -> Field:

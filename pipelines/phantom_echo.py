@@ -15,9 +15,9 @@ from sliceweave.pipelines.phantom_grid import PhantomOptions, ScanGrid
 from sliceweave.pipelines.phantom_heart import Heart, draw_heart, leaflets_mm, moment_at, outline_mm, resting_mm
 from sliceweave.pipelines.phantom_heart_chambers import lattice_index
 from sliceweave.pipelines.phantom_heart_tissue import Echoes, draw_echoes
-from sliceweave.pipelines.phantom_lattice import Field
 from sliceweave.pipelines.phantom_sector import Sector, draw_sector
 from sliceweave.pipelines.phantom_ultrasound import Reflections, Scanner, Speckle, draw_scanner
+from sliceweave.transforms.lattice import Field
 
 _LABEL = 1
 _FLIPPED_SHARE = 0.3

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 
 from sliceweave.pipelines.lettering import write
-from sliceweave.pipelines.phantom_lattice import Field, bump
 from sliceweave.pipelines.phantom_sector import Sector
+from sliceweave.transforms.lattice import Field, bump
 
 _CENTIMETRE_MM = 10.0
 

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from sliceweave.pipelines.phantom_lattice import Field
 from sliceweave.pipelines.phantom_torso import TORSO
+from sliceweave.transforms.lattice import Field
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import map_coordinates
 
-from sliceweave.pipelines.phantom_lattice import (
+from sliceweave.transforms.lattice import (
     Field,
     Fields,
     Lattice,

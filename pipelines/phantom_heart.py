@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from sliceweave.pipelines.phantom_lattice import Field, bump
+from sliceweave.transforms.lattice import Field, bump
 
 _OUTLINE_POINTS = 60
 _THICKENING_MM = 14.0

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from sliceweave.pipelines.phantom_heart import Heart
-from sliceweave.pipelines.phantom_lattice import Field
+from sliceweave.transforms.lattice import Field
 
 STEP_MM = 0.6
 SHAPE = (440, 370)

@@ -7,7 +7,7 @@ import numpy as np
 
 from sliceweave.pipelines.phantom_heart import Heart
 from sliceweave.pipelines.phantom_heart_chambers import SHAPE, STEP_MM, Chambers, axes_mm, draw_chambers, noise
-from sliceweave.pipelines.phantom_lattice import Field, bump, ramp
+from sliceweave.transforms.lattice import Field, bump, ramp
 
 _NOTHING_DB = -90.0
 

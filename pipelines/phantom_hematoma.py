@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from sliceweave.pipelines.phantom_head import HEAD, Head, grow_head
-from sliceweave.pipelines.phantom_lattice import Field, Fields, intersection, ramp
 from sliceweave.pipelines.phantom_subject import Subject
 from sliceweave.pipelines.phantom_tissue import tissue_hu
+from sliceweave.transforms.lattice import Field, Fields, intersection, ramp
 
 EDGE_MM = 1.0
 KINDS = ("round", "irregular", "ventricular", "subdural", "epidural")

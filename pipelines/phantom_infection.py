@@ -3,8 +3,8 @@
 import numpy as np
 
 from sliceweave.pipelines.phantom_focus import Focus, around, stretched_distance
-from sliceweave.pipelines.phantom_lattice import Field, Fields, ramp
 from sliceweave.pipelines.phantom_torso import NOTHING_MM, TORSO
+from sliceweave.transforms.lattice import Field, Fields, ramp
 
 KINDS = ("ground_glass", "consolidation", "crazy_paving", "rounded")
 

@@ -12,8 +12,8 @@ from sliceweave.pipelines import phantom_knee_soft as soft
 from sliceweave.pipelines.phantom_distance import distance_to_surface
 from sliceweave.pipelines.phantom_grid import PhantomOptions
 from sliceweave.pipelines.phantom_knee_tissue import KneeAppearance, draw_values, femoral_share, tibial_share
-from sliceweave.pipelines.phantom_lattice import Field, Fields, Lattice, bump, intersection, union
 from sliceweave.pipelines.phantom_subject import Subject
+from sliceweave.transforms.lattice import Field, Fields, Lattice, bump, intersection, union
 
 KNEE_OPTIONS = PhantomOptions(size=384, slices=160, spacing_mm=(0.3646, 0.3646, 0.7), plane="sagittal")
 KNEE_LABELS = {1: "femoral_cartilage", 2: "tibial_cartilage"}

@@ -6,7 +6,7 @@ Lengths are those of an average knee. Shapes are roughly signed distances; `dist
 
 import numpy as np
 
-from sliceweave.pipelines.phantom_lattice import Field, bump, ellipsoid, intersection, tube, union
+from sliceweave.transforms.lattice import Field, bump, ellipsoid, intersection, tube, union
 
 Axes = tuple[Field, Field, Field]
 

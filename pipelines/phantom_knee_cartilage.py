@@ -3,7 +3,7 @@
 import numpy as np
 
 from sliceweave.pipelines.phantom_knee_bones import Axes, notch
-from sliceweave.pipelines.phantom_lattice import Field, bump, intersection, ramp
+from sliceweave.transforms.lattice import Field, bump, intersection, ramp
 
 PLATEAUS = {"medial": (-20.5, -1.0, 14.5, 20.5), "lateral": (18.5, -6.5, 14.5, 17.0)}  # x, y and radii in mm
 _EDGE_MM = 2.8

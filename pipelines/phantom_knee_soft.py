@@ -6,7 +6,7 @@ Coordinates are those of `phantom_knee_bones`; shapes are roughly signed distanc
 import numpy as np
 
 from sliceweave.pipelines.phantom_knee_bones import Axes, blend
-from sliceweave.pipelines.phantom_lattice import Field, ellipsoid, intersection, tube, union
+from sliceweave.transforms.lattice import Field, ellipsoid, intersection, tube, union
 
 # Centre x and y, outer radii across and deep, and the side (sign of x) on which the C is open.
 _MENISCI = ((-19.5, 0.0, 17.0, 21.5, 1), (18.5, -4.5, 16.0, 17.0, -1))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sliceweave.pipelines.phantom_lattice import Field, Fields, bump, ramp
+from sliceweave.transforms.lattice import Field, Fields, bump, ramp
 
 EDGE_MM = 0.7
 

@@ -3,9 +3,9 @@
 import numpy as np
 
 from sliceweave.pipelines.phantom_infection import with_infection
-from sliceweave.pipelines.phantom_lattice import Field, Fields, ramp
 from sliceweave.pipelines.phantom_torso import TORSO, wall_hu, with_bones
 from sliceweave.pipelines.phantom_vessels import axis_distance
+from sliceweave.transforms.lattice import Field, Fields, ramp
 
 
 def draw_lung_traits(rng: np.random.Generator) -> dict[str, float]:

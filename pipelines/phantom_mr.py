@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from sliceweave.pipelines.phantom_grid import ScanGrid
-from sliceweave.pipelines.phantom_lattice import Field
+from sliceweave.transforms.lattice import Field
 
 
 @dataclass(frozen=True)

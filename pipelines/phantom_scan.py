@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sliceweave.pipelines.phantom_grid import ScanGrid
-from sliceweave.pipelines.phantom_lattice import Field
 from sliceweave.pipelines.phantom_subject import Sampler, Subject
+from sliceweave.transforms.lattice import Field
 
 Finish = Callable[[Field, ScanGrid, np.random.Generator], Field]
 """What a scanner adds to a slice: kernel, noise, padding."""

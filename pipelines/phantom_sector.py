@@ -6,7 +6,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from sliceweave.pipelines.phantom_lattice import Field
+from sliceweave.transforms.lattice import Field
 
 _SAMPLES = 288
 _BEAMS = 144

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sliceweave.pipelines.phantom_lattice import Field, Fields, Lattice
+from sliceweave.transforms.lattice import Field, Fields, Lattice
 
 Share = Callable[[Fields], Field]
 

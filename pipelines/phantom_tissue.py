@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sliceweave.pipelines.phantom_lattice import Field, Fields, intersection, ramp, union
+from sliceweave.transforms.lattice import Field, Fields, intersection, ramp, union
 
 
 def tissue_hu(samples: Fields, traits: dict[str, float]) -> Field:

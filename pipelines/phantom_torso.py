@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from sliceweave.pipelines.phantom_lattice import Field, Fields, Lattice, bump, intersection, ramp, tube, union
+from sliceweave.transforms.lattice import Field, Fields, Lattice, bump, intersection, ramp, tube, union
 
 TORSO = Lattice(low_mm=(-180.0, -159.0, -156.0), step_mm=3.0, shape=(121, 105, 108))
 NOTHING_MM = -60.0

@@ -6,8 +6,8 @@ Simple cysts are never drawn: data sets do not agree whether they are lesions.
 import numpy as np
 
 from sliceweave.pipelines.phantom_focus import Focus, around, stretched_distance
-from sliceweave.pipelines.phantom_lattice import Field, Fields, ramp
 from sliceweave.pipelines.phantom_torso import NOTHING_MM, TORSO
+from sliceweave.transforms.lattice import Field, Fields, ramp
 
 KINDS = ("plain", "lobulated", "rim", "necrotic", "ill_defined")
 BRIGHT = "hyperdense"

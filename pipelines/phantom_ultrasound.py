@@ -10,8 +10,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from sliceweave.pipelines.phantom_lattice import Field, bump, ramp
 from sliceweave.pipelines.phantom_sector import Sector
+from sliceweave.transforms.lattice import Field, bump, ramp
 
 _FLOOR = 1e-6
 _SIDE_LOBE_BEAMS = 9.0

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from sliceweave.pipelines.phantom_lattice import Field, Fields, Lattice
+from sliceweave.transforms.lattice import Field, Fields, Lattice
 
 Points = NDArray[np.float64]
 

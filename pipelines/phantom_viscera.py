@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sliceweave.pipelines.phantom_lattice import Field, ellipsoid, ramp, tube, union
 from sliceweave.pipelines.phantom_torso import TORSO
 from sliceweave.pipelines.phantom_vessels import Branches, chain, tubes
+from sliceweave.transforms.lattice import Field, ellipsoid, ramp, tube, union
 
 Layers = list[tuple[Field, float]]
 """Signed distances (mm) of structures, and their CT numbers (HU)."""

@@ -1,6 +1,13 @@
 """What happens to one case: array transforms and their dictionary twins, in MONAI's form."""
 
+from sliceweave.transforms.appearance import APPEARANCE_CHANCES, RandomizeAppearance, RandomizeAppearanced
+from sliceweave.transforms.hard_negatives import (
+    HARD_NEGATIVE_CHANCES,
+    SynthesizeHardNegatives,
+    SynthesizeHardNegativesd,
+)
 from sliceweave.transforms.head_hu import HeadHU, HeadHUd
+from sliceweave.transforms.hematoma import KIND_ODDS, SynthesizeHematoma, SynthesizeHematomad
 from sliceweave.transforms.intensity import (
     CLAHE,
     WINDOWS_HU,
@@ -14,7 +21,10 @@ from sliceweave.transforms.regions import CropToRegiond
 from sliceweave.transforms.slab import AdjacentSlices, AdjacentSlicesd, gather_slab
 
 __all__ = [
+    "APPEARANCE_CHANCES",
     "CLAHE",
+    "HARD_NEGATIVE_CHANCES",
+    "KIND_ODDS",
     "WINDOWS_HU",
     "AdjacentSlices",
     "AdjacentSlicesd",
@@ -24,6 +34,12 @@ __all__ = [
     "HeadHUd",
     "MedianDenoise",
     "MedianDenoised",
+    "RandomizeAppearance",
+    "RandomizeAppearanced",
+    "SynthesizeHardNegatives",
+    "SynthesizeHardNegativesd",
+    "SynthesizeHematoma",
+    "SynthesizeHematomad",
     "WindowHU",
     "WindowHUd",
     "gather_slab",

@@ -8,9 +8,9 @@ import pytest
 from torso_phantoms import SMALL, VARIANTS, litres, looks, only, scanned, volumes_ml
 
 from sliceweave.pipelines.phantom_abdomen import ABDOMEN_OPTIONS, grow_abdomen
-from sliceweave.pipelines.phantom_lattice import Field, ramp
 from sliceweave.pipelines.phantom_subject import Subject
 from sliceweave.pipelines.phantom_tumor import BRIGHT, KINDS
+from sliceweave.transforms.lattice import Field, ramp
 
 TURNS = [0, 1, *(pytest.param(turn, marks=pytest.mark.slow) for turn in range(2, len(KINDS)))]
 LARGE = 1

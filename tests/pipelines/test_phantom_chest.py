@@ -9,8 +9,8 @@ from torso_phantoms import SMALL, VARIANTS, litres, looks, only, scanned, volume
 
 from sliceweave.pipelines.phantom_chest import CHEST_OPTIONS, grow_chest
 from sliceweave.pipelines.phantom_infection import KINDS
-from sliceweave.pipelines.phantom_lattice import Field, Fields, ramp
 from sliceweave.pipelines.phantom_subject import Subject
+from sliceweave.transforms.lattice import Field, Fields, ramp
 
 TURNS = [0, 1, *(pytest.param(turn, marks=pytest.mark.slow) for turn in range(2, len(KINDS)))]
 

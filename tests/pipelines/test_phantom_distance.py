@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sliceweave.pipelines.phantom_distance import distance_to_surface
-from sliceweave.pipelines.phantom_lattice import Field, Lattice
+from sliceweave.transforms.lattice import Field, Lattice
 
 LATTICE = Lattice(low_mm=(-30.0, -28.0, -33.0), step_mm=1.25, shape=(49, 46, 54))
 

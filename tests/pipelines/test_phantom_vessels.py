@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from sliceweave.pipelines.phantom_lattice import Lattice
 from sliceweave.pipelines.phantom_subject import Subject
 from sliceweave.pipelines.phantom_vessels import Branches, axis_distance, axis_fields, chain, grow_tree, tubes
+from sliceweave.transforms.lattice import Lattice
 
 LATTICE = Lattice((-30.0, -33.0, -36.0), 3.0, (21, 23, 25))
 EVERYWHERE = np.ones(LATTICE.shape, bool)

@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from sliceweave.pipelines.geometry import Geometry
 from sliceweave.pipelines.phantom_grid import PhantomOptions, scan_grid
-from sliceweave.pipelines.phantom_lattice import Field
 from sliceweave.pipelines.phantom_scan import scan, true_volume_ml
 from sliceweave.pipelines.phantom_subject import Subject
 from sliceweave.pipelines.volumetry import volume_ml
+from sliceweave.transforms.lattice import Field
 
 SMALL = PhantomOptions(size=(104, 92), slices=56, spacing_mm=(3.4, 3.7, 5.0))
 VARIANTS = {
