@@ -58,7 +58,7 @@ def test_contours_draws_the_studies_and_slices_asked_for(tmp_path: Path) -> None
         save(tmp_path / "images" / f"{name}.nii.gz", image)
         save(tmp_path / "labels" / f"{name}.nii.gz", label)
         save(tmp_path / "unet" / f"{name}_mask.nii.gz", label)
-    shared = ["contours", tmp_path, "--image", tmp_path / "images", "--models", f"U-Net={tmp_path / 'unet'}"]
+    shared = ["contours", tmp_path / "labels", "--image", tmp_path / "images", "--models", f"U-Net={tmp_path / 'unet'}"]
     done = call(*shared, "--studies", "b", "--slices", "1,4", "--window", "-100,100", "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output
     texts = Drawn(tmp_path / "out" / "contours_1.svg").texts

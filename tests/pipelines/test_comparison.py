@@ -49,8 +49,8 @@ def write_scores(run: TrainingRun, offset: float) -> None:
     for folder in (run.scores, run.weights.parent):
         folder.mkdir(parents=True, exist_ok=True)
     run.weights.touch()
-    rows = [("hematoma", name, 0.5 + n / 10 + offset, "", "", "", "", 1) for n, name in enumerate(METRICS)]
-    pd.DataFrame(rows, columns=SUMMARY_COLUMNS).to_csv(run.scores / "summary.csv", index=False)
+    rows = pd.DataFrame({"label": "hematoma", "metric": METRICS, "mean": 0.5 + np.arange(len(METRICS)) / 10 + offset})
+    rows.reindex(columns=list(SUMMARY_COLUMNS)).assign(cases=1).to_csv(run.scores / "summary.csv", index=False)
     case = ["007", "hematoma", *(offset for _ in CASE_COLUMNS[2:])]
     pd.DataFrame([case], columns=CASE_COLUMNS).to_csv(run.scores / "cases.csv", index=False)
     for stage in ("training", "evaluation"):

@@ -124,6 +124,7 @@ def test_resuming_with_a_calibration_redoes_what_has_no_interval(
     real: Path, calibration: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     volumes(real, tmp_path, tta=True)
+    caplog.clear()
     with caplog.at_level(logging.INFO):
         for _ in range(2):
             volumes(real, tmp_path, tta=True, calibration=str(calibration), resume=True)

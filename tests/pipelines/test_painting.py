@@ -16,6 +16,7 @@ from sliceweave.pipelines.painting_options import kind_odds
 from sliceweave.pipelines.phantom_grid import PhantomOptions
 from sliceweave.pipelines.phantom_tasks import phantom_task
 from sliceweave.pipelines.studies import find_studies
+from sliceweave.pipelines.study_source import REAL
 from sliceweave.pipelines.tables import read_table
 
 GRID = PhantomOptions(size=(110, 126), slices=18, spacing_mm=(1.8, 1.75, 9.0), healthy_share=1.0)
@@ -27,7 +28,7 @@ def heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("heads")
     for index in (3, 4):
         case = phantom_task("hematoma").make(2, index, GRID)
-        (folder / f"head{index}.nii.gz").write_bytes(nifti_bytes(case.image, case.grid.affine_ras))
+        (folder / f"head{index}.nii.gz").write_bytes(nifti_bytes(case.image, case.grid.affine_ras, REAL))
     return folder
 
 
@@ -109,7 +110,7 @@ def test_plain_paint_changes_nothing_away_from_the_blood(heads: Path) -> None:
 def test_a_head_that_cannot_be_painted_costs_its_studies_only(heads: Path, tmp_path: Path) -> None:
     for path in heads.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    (tmp_path / "a.nii.gz").write_bytes(nifti_bytes(np.zeros((40, 50, 6), np.int16), np.diag([1, 1.5, 4, 1.0])))
+    (tmp_path / "a.nii.gz").write_bytes(nifti_bytes(np.zeros((40, 50, 6), np.int16), np.diag([1, 1.5, 4, 1.0]), REAL))
     (tmp_path / "b.nii.gz").write_bytes(b"no scan")
     reasons = write_painted(job(tmp_path, 4), tmp_path / "out", workers=1)
     assert sorted(reasons) == ["painted-0005-0000", "painted-0005-0001"]
