@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from sliceweave.pipelines.errors import InputError
-from sliceweave.pipelines.options import whole_number
+from sliceweave.pipelines.options import share_of_one, whole_number
 from sliceweave.pipelines.volume_files import StoredVolume
 
 Sample = dict[str, torch.Tensor]
@@ -40,22 +40,26 @@ class Slabs:
 
     Args:
         slab: slices in the slab, odd; edges are replicated. 1 is plain 2D.
+        alone_share: of the samples whose slice stands in for its neighbours too, as in a study of a single slice.
 
     Raises:
-        InputError: a slab without a middle.
+        InputError: a slab without a middle, or no share.
     """
 
     slab: int = 1
+    alone_share: float = 0.0
 
     def __post_init__(self) -> None:
         whole_number(self.slab, "slab", odd=True)
+        share_of_one(self.alone_share, "alone_share")
 
     def positions(self, slices: int) -> list[range]:
         return [range(index, index + 1) for index in range(slices)]
 
-    def cut(self, volume: StoredVolume, slices: range, _rng: np.random.Generator, /) -> Sample:
+    def cut(self, volume: StoredVolume, slices: range, rng: np.random.Generator, /) -> Sample:
         image, half = volume.image, self.slab // 2
-        picks = torch.arange(slices.start - half, slices.start + half + 1).clamp_(0, len(image) - 1)
+        first, last = (slices.start, slices.start) if rng.uniform() < self.alone_share else (0, len(image) - 1)
+        picks = torch.arange(slices.start - half, slices.start + half + 1).clamp_(first, last)
         return {
             "image": image[picks].transpose(0, 1).flatten(0, 1).float(),
             "label": volume.label[slices.start].float(),

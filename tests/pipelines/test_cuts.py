@@ -59,6 +59,24 @@ def test_a_slab_needs_a_middle(slab: object) -> None:
         Slabs(slab)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("index", [0, 4])
+def test_a_share_of_the_slabs_sees_its_slice_alone(tmp_path: Path, index: int) -> None:
+    image, label = grey_values(), one_pixel((5, 6, index))
+    volume, cut = stored(tmp_path, image, label), Slabs(3, alone_share=0.25)
+    amid, alone = gather_slab(image, index, 3, axis=2), gather_slab(image[..., index, None], 0, 3, axis=2)
+    samples = [sample_of(cut, volume, range(index, index + 1), seed) for seed in range(200)]
+    are_alone = [torch.equal(sample["image"], alone) for sample in samples]
+    assert all(a or torch.equal(sample["image"], amid) for a, sample in zip(are_alone, samples, strict=True))
+    assert 30 <= sum(are_alone) <= 70
+    assert all(torch.equal(sample["label"], label[..., index]) for sample in samples)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, True, "some"])
+def test_alone_share_is_a_share(share: object) -> None:
+    with pytest.raises(InputError, match="--alone_share is a share from 0 to 1, got"):
+        Slabs(3, share)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("slices", "starts"), [(9, [0, 2, 4, 5]), (8, [0, 2, 4]), (5, [0, 1]), (4, [0]), (3, [0]), (1, [0])]
 )
