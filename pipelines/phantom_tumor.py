@@ -16,6 +16,7 @@ _MOST_TUMORS = 8
 _RADII_MM = (4.0, 45.0)
 _BRIGHT_SHARE = 0.05
 _LEADING_MM = 16.0  # of the first tumour at least: 17 ml, the mean of LiTS's tumours (Bilic et al. 2023)
+_SEEN_HU = 12.0  # between a rim and the liver at least: the truth ends where a reader would see it end
 _LEADING_DEPTH_MM = 10.0  # its centre below the capsule, so that little of it is cut off
 
 
@@ -99,8 +100,13 @@ def _stain(rng: np.random.Generator, grown: Fields, tumor: Focus, contrast_hu: f
     own = grown.pop("_own")
     nearer = own > grown["tumor"]
     drop = -rng.uniform(18, 40) if tumor.kind == BRIGHT else contrast_hu
-    rim = rng.uniform(12, 40) if tumor.kind in ("rim", "necrotic") and tumor.radius_mm > 6 else 0.0
+    rim = _visible(rng.uniform(12, 40), drop) if tumor.kind in ("rim", "necrotic") and tumor.radius_mm > 6 else 0.0
     hem = rng.uniform(4, 9) if tumor.kind == "ill_defined" else rng.uniform(0.9, 3.0)
     for name, value in (("drop", drop), ("rim", rim), ("hem", min(hem, 0.8 * tumor.radius_mm))):
         np.copyto(grown[name], np.float32(value), where=nearer)
     np.maximum(grown["tumor"], own, out=grown["tumor"])
+
+
+def _visible(rim: float, drop: float) -> float:
+    """HU of a rim above the tumour's inside, itself `drop` below the liver, moved off the liver's own HU."""
+    return drop + float(np.copysign(max(abs(rim - drop), _SEEN_HU), rim - drop))

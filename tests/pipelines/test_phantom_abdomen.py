@@ -76,6 +76,14 @@ def test_tumours_are_darker_than_the_liver_unless_drawn_bright(turn: int) -> Non
 
 
 @pytest.mark.parametrize("turn", TURNS)
+def test_no_rim_of_a_tumour_looks_like_the_liver_around_it(turn: int) -> None:
+    fields = abdomen(turn).fields
+    rims = (fields["tumor"] > 0) & (fields["rim"] > 0)
+    assert rims.any() or KINDS[turn % len(KINDS)] not in ("rim", "necrotic")
+    assert (np.abs(fields["drop"] - fields["rim"])[rims] > 11.9).all()
+
+
+@pytest.mark.parametrize("turn", TURNS)
 def test_tumours_lie_in_the_liver(turn: int) -> None:
     fields = abdomen(turn).fields
     inside = fields["tumor"] > 0
