@@ -37,6 +37,7 @@ from sliceweave.pipelines.studies import file_stem, id_of
 from sliceweave.pipelines.study_kind import study_kind
 from sliceweave.pipelines.tables import read_table
 from sliceweave.pipelines.volumetry import measure, volume_ml
+from sliceweave.transforms.scan_mask import unsure_voxels
 
 ODD_IDS = ['a,b"c"', "Zoë-研究", "=1+1", "../up", "007"]
 BUNDLE = bundle_root("hematoma")
@@ -486,7 +487,11 @@ def test_high_uncertainty_is_a_lot_of_lesion_that_might_be_none() -> None:
     unsure[:, 5:15, 5:13] = 0.6
     tiny = np.zeros_like(sure)
     tiny[:, 5:7, 5:7, 3] = 0.5
-    assert certainty_flags(sure, mask, geometry) == ()
-    assert certainty_flags(unsure, mask, geometry) == ("high_uncertainty",)
-    assert certainty_flags(tiny, mask * 0, geometry) == ()
-    assert certainty_flags(np.zeros_like(sure), mask * 0, geometry) == ()
+
+    def flags(probability: np.ndarray, mask: np.ndarray) -> tuple[str, ...]:
+        return certainty_flags(unsure_voxels(torch.from_numpy(probability)), mask, geometry)
+
+    assert flags(sure, mask) == ()
+    assert flags(unsure, mask) == ("high_uncertainty",)
+    assert flags(tiny, mask * 0) == ()
+    assert flags(np.zeros_like(sure), mask * 0) == ()

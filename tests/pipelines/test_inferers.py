@@ -52,6 +52,40 @@ def test_a_study_of_one_slice_is_a_study() -> None:
     assert SlabInferer(3)(torch.rand(1, 1, 19, 23, 1), network()).shape == (1, 2, 19, 23, 1)
 
 
+@pytest.mark.parametrize("slab", [1, 3])
+@pytest.mark.parametrize("classes", [1, 3])
+@torch.no_grad()
+def test_a_slab_without_anything_in_it_is_background_unasked(classes: int, slab: int) -> None:
+    volume, net = torch.rand(1, 1, 19, 23, 9), network(slab, classes)
+    volume[..., :3] = 0
+    volume[..., 7:] = 0.25
+    full, sparse = SlabInferer(slab)(volume, net), SlabInferer(slab, skip_empty=True)(volume, net)
+    beside = slab // 2
+    seen = slice(3 - beside, 7 + beside)
+    assert torch.equal(sparse[..., seen], full[..., seen])
+    probability = sparse.sigmoid() if classes == 1 else 1 - sparse.softmax(1)[:, :1]
+    empty = torch.cat([probability[..., : 3 - beside], probability[..., 7 + beside :]], -1)
+    assert empty.shape[-1] == 5 - 2 * beside
+    assert empty.max() < 1e-7
+
+
+@torch.no_grad()
+def test_of_an_empty_study_among_others_nothing_is_found() -> None:
+    volumes, net = torch.rand(2, 1, 19, 23, 4), network(3)
+    volumes[0] = 0.5
+    logits = SlabInferer(3, skip_empty=True)(volumes, net)
+    assert torch.equal(logits[1:], SlabInferer(3)(volumes[1:], net))
+    assert (logits[0].argmax(0) == 0).all()
+    assert (logits[0].softmax(0)[0] > 1 - 1e-6).all()
+
+
+def test_what_comes_out_may_be_written_to_outside_inference_mode() -> None:
+    with torch.no_grad():
+        logits = SlabInferer(3)(torch.rand(1, 1, 19, 23, 2), network())
+        assert torch.equal(logits.clone().add_(1), logits.add_(1))
+    assert not logits.is_inference()
+
+
 @torch.no_grad()
 def test_metadata_are_kept() -> None:
     image = MetaTensor(torch.rand(1, 1, 8, 9, 4), affine=torch.diag(torch.tensor([0.5, 0.6, 5, 1])))

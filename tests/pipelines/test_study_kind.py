@@ -71,8 +71,8 @@ def test_a_screen_knows_whether_it_shows_a_video_and_lengths(has_volume: bool, u
 
 def test_only_heads_have_a_middle() -> None:
     scan = scan_of(np.zeros(SHAPE))
-    assert StudyKind("RAS", checks="head_ct").middle_r_mm(scan.voxels, scan.geometry) == 0.5 * (SHAPE[0] - 1) / 2
-    assert StudyKind("RAS", checks="ct").middle_r_mm(scan.voxels, scan.geometry) is None
+    assert StudyKind("RAS", checks="head_ct").middle_r_mm(scan) == 0.5 * (SHAPE[0] - 1) / 2
+    assert StudyKind("RAS", checks="ct").middle_r_mm(scan) is None
 
 
 @pytest.mark.parametrize(
