@@ -8,6 +8,7 @@ import copy
 import json
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -68,17 +69,18 @@ def network_passes(names: list[str], runs: int) -> list[dict[str, Any]]:
     for name in names:
         make, shape = PASSES[name]
         plain, image = make().eval(), torch.rand(shape)
-        fast = for_inference(copy.deepcopy(plain), bf16=is_bf16)
+        fast = for_inference(copy.deepcopy(plain))
 
         def plainly(network: torch.nn.Module = plain, image: torch.Tensor = image) -> None:
             with torch.no_grad():
                 network(image)
 
-        def quickly(network: torch.nn.Module = fast, image: torch.Tensor = image) -> None:
-            with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=is_bf16):
+        def quickly(network: torch.nn.Module = fast, image: torch.Tensor = image, bf16: bool = False) -> None:
+            with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
                 network(image)
 
-        seconds = medians({"float32": plainly, "ours": quickly}, runs)
+        ways = {"float32": plainly, "ours": quickly} | ({"ours, bf16": partial(quickly, bf16=True)} if is_bf16 else {})
+        seconds = medians(ways, runs)
         floor = operations(plain, image) / rate
         rows.append({"network": name, **seconds, "floor": floor})
     return rows
@@ -138,13 +140,13 @@ def stages(image: Path, runs: int) -> dict[str, float]:
 
 def slab_widths(widths: list[int], runs: int) -> dict[int, float]:
     """Median seconds of 16 slices by the slab's width."""
-    from sliceweave.pipelines.inferers import MixedPrecision, SlabInferer
+    from sliceweave.pipelines.inferers import SlabInferer
 
-    volume, is_bf16 = torch.rand(1, 1, 256, 256, 16), use_bf16("auto")
+    volume = torch.rand(1, 1, 256, 256, 16)
 
     def inference(width: int) -> Callable[[], None]:
-        network = for_inference(SelfAttentionUNet(2, width, 1, (16, 32, 64, 128)), bf16=is_bf16)
-        inferer = MixedPrecision(SlabInferer(width), enabled=is_bf16)
+        network = for_inference(SelfAttentionUNet(2, width, 1, (16, 32, 64, 128)))
+        inferer = SlabInferer(width)
 
         def run() -> None:
             with torch.no_grad():

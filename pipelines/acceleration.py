@@ -16,7 +16,7 @@ _BF16_UNITS = ("avx512_bf16", "amx_bf16")
 
 
 def use_bf16(value: Any, device: torch.device | str = "cpu") -> bool:
-    """Whether the network runs in bf16: as told, or with `auto` where the processor was made for it.
+    """Whether slices are looked at in bf16 first: as told, or with `auto` where the processor was made for it.
 
     Elsewhere bf16 is emulated, and slower than float32. On a GPU `auto` is no.
 
@@ -38,17 +38,15 @@ def _has_bf16_units() -> bool:
 
 
 def for_inference(
-    network: torch.nn.Module, device: torch.device | str = "cpu", bf16: Any = "auto", compile: Any = False
+    network: torch.nn.Module, device: torch.device | str = "cpu", compile: Any = False
 ) -> torch.nn.Module:
     """The network in evaluation mode, changed in place so that it gives the same logits, but for rounding, sooner.
 
-    Batch normalisation goes into the convolutions before it. On a processor, channels come last where that is faster:
-    in two dimensions, with group normalisation in bf16 only (torch's is off by up to 1e-3 in that layout, which is less
-    than bf16's own rounding). Subnormal numbers count as zero from now on: some processors take a hundred times longer
-    over them.
+    Batch normalisation goes into the convolutions before it. On a processor, channels come last in two dimensions,
+    unless there is group normalisation: torch's is off by up to 1e-3 in that layout. Subnormal numbers count as zero
+    from now on: some processors take a hundred times longer over them.
 
     Args:
-        bf16: whether the network will run in bf16, see `use_bf16`.
         compile: compiled by `torch.compile`, once a run: pays from some hundred slices.
 
     Raises:
@@ -58,7 +56,7 @@ def for_inference(
     fold_batch_norms(network)
     if torch.device(device).type == "cpu":
         torch.set_flush_denormal(True)
-        if _is_flat(network) and (use_bf16(bf16, device) or not _has_group_norm(network)):
+        if _is_flat(network) and not _has_group_norm(network):
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return compiled(network) if yes_or_no(compile, "compile") else network
 

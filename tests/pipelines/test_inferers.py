@@ -9,7 +9,7 @@ from monai.inferers import SimpleInferer
 
 from sliceweave.networks import SelfAttentionUNet
 from sliceweave.pipelines.errors import InputError
-from sliceweave.pipelines.inferers import MixedPrecision, SlabInferer
+from sliceweave.pipelines.inferers import MixedPrecision, QuickLook, SlabInferer, shows_something
 from sliceweave.transforms import gather_slab
 
 
@@ -128,6 +128,53 @@ def test_mixed_precision_trains() -> None:
     net = network(1, 1).train()
     MixedPrecision(SimpleInferer())(torch.rand(2, 1, 16, 16), net).mean().backward()
     assert all(p.grad is not None for p in net.parameters())
+
+
+class Recorded(torch.nn.Module):
+    """Finds what is bright, a logit of 4 or -8, and says in which precision it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = torch.nn.Conv2d(1, 1, 1, bias=False)
+        self.conv.weight.data.fill_(12.1)
+        self.asked: list[torch.dtype] = []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits = self.conv(x) - 8
+        self.asked.append(logits.dtype)
+        return logits
+
+
+@torch.no_grad()
+def test_slices_that_show_something_are_decided_in_full_precision() -> None:
+    volume, net = torch.zeros(1, 1, 8, 9, 7), Recorded()
+    volume[..., 3:5, 2:5] = 1
+    logits = QuickLook(SlabInferer())(volume, net)
+    low, full = torch.bfloat16, torch.float32
+    assert net.asked == [low, low, low, full, full, full, full, low]
+    assert torch.equal(logits[..., 2:6], SlabInferer()(volume, Recorded())[..., 2:6])
+    assert logits.dtype == full
+    assert (logits[..., [0, 1, 6]] == -8).all()
+
+
+@torch.no_grad()
+def test_without_the_quick_look_the_inferer_is_as_it_is() -> None:
+    volume, net = torch.rand(1, 1, 19, 23, 5), network()
+    assert torch.equal(QuickLook(SlabInferer(3), enabled="False")(volume, net), SlabInferer(3)(volume, net))
+    with pytest.raises(InputError, match="--bf16 is True or False"):
+        QuickLook(SlabInferer(), enabled="maybe")
+
+
+def test_something_is_a_twentieth_of_probability_in_any_channel() -> None:
+    one = torch.full((1, 1, 4, 4), -3.1)
+    three = torch.zeros(1, 3, 4, 4)
+    three[:, 0] = 5.0
+    assert not shows_something(one)
+    assert not shows_something(three)
+    one[..., 2, 2] = -2.9
+    three[:, 1, 3, 3] = 2.0
+    assert shows_something(one)
+    assert shows_something(three)
 
 
 MEMORY = """

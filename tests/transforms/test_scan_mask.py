@@ -1,5 +1,8 @@
 """The mask brought back slice by slice, against MONAI's inversion of the whole volume."""
 
+import subprocess
+import sys
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -101,3 +104,30 @@ def test_of_several_channels_the_first_is_the_background() -> None:
     one = torch.tensor([[0.1, 0.25, 0.3, 0.74, 0.9]])
     assert unsure_voxels(one) == 2
     assert unsure_voxels(torch.cat([1 - one, one / 2, one / 2])) == 2
+
+
+MEMORY = """
+    import re, torch
+    from pathlib import Path
+    from monai.data import MetaTensor
+    from monai.transforms import AsDiscreted, Compose, Orientationd, Resized
+    from sliceweave.transforms import MaskOnScand
+
+    peak = lambda: 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+    shape = (448, 480, 160)
+    chain = Compose([Orientationd("image", "RAS", labels=None), Resized("image", [64, 48, -1], mode="trilinear")])
+    scan = MetaTensor(torch.zeros(1, *shape), affine=torch.diag(torch.tensor([-1.0, -1, 5, 1])))
+    data = chain({"image": scan})
+    data["pred"] = torch.rand(data["image"].shape)
+    before = peak()
+    mask = MaskOnScand("pred", chain, AsDiscreted("pred", threshold=0.5))(data)["pred"]
+    print((peak() - before) / (mask.numel() * 4))
+    assert mask.shape == (1, *shape) and mask.any() and not mask.all()
+"""
+
+
+@pytest.mark.slow
+def test_no_volume_of_probabilities_is_held_at_the_scans_size() -> None:
+    run = [sys.executable, "-c", textwrap.dedent(MEMORY)]
+    volumes = float(subprocess.run(run, capture_output=True, text=True, check=True).stdout)
+    assert volumes < 0.8  # the mask as it grows, and turned: a quarter each
