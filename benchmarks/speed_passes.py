@@ -17,7 +17,7 @@ BEGAN = time.perf_counter()
 
 import torch  # noqa: E402
 from monai.bundle import ConfigParser  # noqa: E402
-from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count  # noqa: E402
 
 from sliceweave.networks import InceptionResUNet, LGNet, SelfAttentionUNet  # noqa: E402
 from sliceweave.pipelines.acceleration import for_inference, use_bf16  # noqa: E402
@@ -53,9 +53,15 @@ def matrix_rate(kind: torch.dtype, runs: int) -> float:
     return 2 * MATRIX_SIDE**3 / medians({"": lambda: left @ right}, runs)[""]
 
 
+def attention_operations(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    """Of attention on a processor, which torch's counter does not know; arguments are shapes."""
+    return int(sdpa_flop_count(query, key, value))
+
+
 def operations(network: torch.nn.Module, image: torch.Tensor) -> int:
-    """Of matrix products and convolutions in one pass."""
-    counter = FlopCounterMode(display=False)
+    """Of matrix products, convolutions and attention in one pass."""
+    on_processor = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    counter = FlopCounterMode(display=False, custom_mapping={on_processor: attention_operations})
     with torch.no_grad(), counter:
         network(image)
     return counter.get_total_flops()
