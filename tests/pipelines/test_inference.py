@@ -1,6 +1,7 @@
 """The whole inference bundle on good and bad studies, as a user runs it."""
 
 import csv
+import hashlib
 import json
 import os
 import resource
@@ -22,6 +23,7 @@ from monai.bundle import ConfigWorkflow
 from tqdm import tqdm
 
 from sliceweave.networks import SelfAttentionUNet
+from sliceweave.pipelines import study_reader
 from sliceweave.pipelines.bundles import bundle_root
 from sliceweave.pipelines.geometry import Geometry
 from sliceweave.pipelines.inference import VolumeReport
@@ -29,7 +31,7 @@ from sliceweave.pipelines.measuring import certainty_flags, reference_volumes_ml
 from sliceweave.pipelines.model import Model
 from sliceweave.pipelines.phantom import write_phantoms
 from sliceweave.pipelines.phantom_grid import PhantomOptions
-from sliceweave.pipelines.reading import read_scan
+from sliceweave.pipelines.reading import Scan, read_scan
 from sliceweave.pipelines.report import Report
 from sliceweave.pipelines.rows import VOLUME_COLUMNS, LabelResult
 from sliceweave.pipelines.screen import Screen
@@ -391,6 +393,19 @@ def test_a_picture_that_is_not_wanted_does_not_stay_from_an_earlier_run(good: Pa
     assert list((tmp_path / "out").glob("*.png"))
     in_process(good, tmp_path / "out", pictures="false")
     assert not list((tmp_path / "out").glob("*.png"))
+
+
+def test_a_study_is_read_once(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+
+    def counted(image: Path, study_id: str = "") -> Scan:
+        read.append(image)
+        return read_scan(image, study_id)
+
+    monkeypatch.setattr(study_reader, "read_scan", counted)
+    table = in_process(good, tmp_path / "out")
+    assert read == [good]
+    assert table["image_sha256"][0] == hashlib.sha256(good.read_bytes()).hexdigest()
 
 
 def test_a_network_of_three_dimensions_runs_in_overlapping_blocks(good: Path, tmp_path: Path) -> None:
