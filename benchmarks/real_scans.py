@@ -43,6 +43,20 @@ from sliceweave.pipelines.volumetry import slice_areas_mm2, volume_ml
 
 SCORED_MM2 = 50.0
 SAME_SCAN = ("HU", "clipped", "8-bit")
+WITH_PROBABILITY = [
+    "@activation",
+    {
+        "_target_": "Invertd",
+        "keys": "pred",
+        "transform": "@preprocessing",
+        "orig_keys": "image",
+        "nearest_interp": False,
+    },
+    {"_target_": "CopyItemsd", "keys": "pred", "names": "probability"},
+    "@decision",
+    "@cleaning",
+]
+"""In place of the bundle's postprocessing, which never has probabilities at the scan's size."""
 
 
 class Result(NamedTuple):
@@ -77,6 +91,7 @@ def run_bundle(studies: Path, results: Path, arguments: argparse.Namespace) -> d
     options = {name: yaml.safe_load(value) for name, value in (text.split("=", 1) for text in arguments.options)}
     if arguments.checkpoint:
         options["checkpoint"] = str(arguments.checkpoint)
+    options |= {"postprocessing::transforms": WITH_PROBABILITY, "bf16": False, "inferer::skip_empty": False}
     places = {"bundle_root": str(root), "dataset_dir": str(studies), "output_dir": str(results), "pictures": False}
     flow = ConfigWorkflow(files, workflow_type="infer", logging_file=False, **{**places, **options})
     flow.initialize()

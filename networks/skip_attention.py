@@ -21,9 +21,11 @@ class ChannelAttention(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        pixels = x.flatten(2)
-        weight = torch.sigmoid(self.mlp(pixels.mean(-1)) + self.mlp(pixels.amax(-1)))
-        return (pixels * weight.unsqueeze(-1)).view_as(x)
+        axes = list(range(2, x.dim()))  # flattened, a map with channels last would be copied
+        weight = torch.sigmoid(self.mlp(x.mean(axes)) + self.mlp(x.amax(axes)))
+        for _ in axes:
+            weight = weight.unsqueeze(-1)
+        return x * weight
 
 
 class SpatialAttention(nn.Module):

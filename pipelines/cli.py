@@ -1,6 +1,7 @@
 """The console command `sliceweave`. Its commands stand in cli_*.py, heavy imports inside: help is instant."""
 
 import logging
+import os
 import sys
 from importlib.metadata import version
 from typing import Annotated
@@ -64,6 +65,7 @@ for command in (
 
 def main() -> None:
     """Entry point: a user's mistake is one line on stderr and status 1."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: waiting threads leave the cores to neighbours
     try:
         app()
     except InputError as error:

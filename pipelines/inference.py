@@ -1,9 +1,9 @@
 """A run over a cohort: which studies are due, what happens when one fails, and what is written for each."""
 
-import hashlib
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,7 +11,6 @@ import numpy as np
 from ignite.engine import Events
 from monai.engines import SupervisedEvaluator
 from monai.utils import convert_to_numpy
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from sliceweave.pipelines.atomic import remove
@@ -19,17 +18,21 @@ from sliceweave.pipelines.datasets import datalist
 from sliceweave.pipelines.errors import reason_of
 from sliceweave.pipelines.lettering import Picture
 from sliceweave.pipelines.measuring import Mask, certainty_flags, label_results, reference_volumes_ml, title_of, turned
+from sliceweave.pipelines.member_counts import MemberCounts
 from sliceweave.pipelines.model import Model
 from sliceweave.pipelines.montage import montage, write_png
 from sliceweave.pipelines.options import yes_or_no
-from sliceweave.pipelines.reading import Scan, read_scan, write_mask
+from sliceweave.pipelines.overlap import OneBehind
+from sliceweave.pipelines.reading import write_mask
 from sliceweave.pipelines.report import Report
 from sliceweave.pipelines.rows import StudyFacts, StudyRows, study_rows
 from sliceweave.pipelines.run_record import RunRecord
 from sliceweave.pipelines.studies import file_stem, id_of
 from sliceweave.pipelines.study_kind import StudyKind
+from sliceweave.pipelines.study_reader import ReadStudy, StudyReader, sha256_of
 from sliceweave.pipelines.study_source import source_of
 from sliceweave.pipelines.tta import TtaInferer
+from sliceweave.transforms.scan_mask import UNSURE_VOXELS
 
 Case = Mapping[str, str]
 
@@ -80,8 +83,19 @@ def tolerant_iteration(engine: SupervisedEvaluator, batch: dict[str, Any]) -> di
         return {"reason": reason_of(error)}
 
 
+@dataclass(frozen=True, eq=False)
+class Segmented:
+    """What the network made of a study: the mask on the scan's own grid, and how sure it was."""
+
+    mask: Mask
+    unsure_voxels: int
+    member_counts: MemberCounts | None
+
+
 class VolumeReport:
     """Handler of the inference engine: mask, picture and rows of each study as soon as it is segmented.
+
+    They are made in a thread while the network is busy with the next study.
 
     Args:
         report: the tables to write to.
@@ -89,6 +103,7 @@ class VolumeReport:
         study_kind: how the task's studies are looked at and measured.
         pictures: whether a picture of each study is wanted.
         tta: what the engine infers with, if it augments: it knows the spread of the study just segmented.
+        reader: what the preprocessing reads with: it keeps each study for the report. Without, files are read again.
     """
 
     def __init__(
@@ -98,19 +113,23 @@ class VolumeReport:
         study_kind: StudyKind,
         pictures: bool = True,
         tta: TtaInferer | None = None,
+        reader: StudyReader | None = None,
     ) -> None:
         self.tta = tta
         self.kind = study_kind
         self.report = report
         self.model = model
         self.pictures = yes_or_no(pictures, "pictures")
+        self.reader = reader or StudyReader()
+        self.behind = OneBehind()
 
     def attach(self, engine: SupervisedEvaluator) -> None:
         engine.add_event_handler(Events.STARTED, self.start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
-        engine.add_event_handler(Events.COMPLETED, lambda _: self.bar.close())
+        engine.add_event_handler(Events.COMPLETED, self.finish)
 
     def start(self, engine: SupervisedEvaluator) -> None:
+        self.reader.keeps = True
         self.cases: dict[str, Case] = {case["study_id"]: case for case in cast(Any, engine.data_loader).dataset.data}
         self.report.start()
         self.bar = tqdm(total=engine.state.epoch_length, desc="studies", unit="study", disable=None)
@@ -119,7 +138,23 @@ class VolumeReport:
     def __call__(self, engine: SupervisedEvaluator) -> None:
         batch, output = engine.state.batch, engine.state.output
         case = self.cases[batch[0]["study_id"] if isinstance(batch, list) else batch["study_id"][0]]
-        reason = output["reason"] if isinstance(output, dict) else self.write(case, output[0])
+        if isinstance(output, dict):
+            self.behind.wait()
+            self.done(case, output["reason"])
+        else:
+            mask = convert_to_numpy(output[0]["pred"][0]).astype(np.uint8, copy=False)
+            counts = self.tta.counts if self.tta else None
+            self.behind.start(self.take, case, Segmented(mask, output[0].get(UNSURE_VOXELS, 0), counts))
+
+    def finish(self, _engine: SupervisedEvaluator) -> None:
+        self.behind.wait()
+        self.bar.close()
+
+    def take(self, case: Case, segmented: Segmented) -> None:
+        """Writes what belongs to a study, or why it cannot be measured."""
+        self.done(case, self.write(case, segmented))
+
+    def done(self, case: Case, reason: str) -> None:
         if reason:
             self.fail(case, reason)
         self.bar.update()
@@ -129,25 +164,23 @@ class VolumeReport:
         """Writes the row of a study without numbers; what an earlier run left of the study must not stand beside it."""
         for path in output_paths(self.report, case["study_id"]):
             remove(path)
-        self.report.fail(self.facts(case), reason)
+        self.report.fail(self.facts(case, sha256_of(Path(case["image"]))), reason)
         logger.warning("%s failed: %s", case["study_id"], reason)
 
-    def write(self, case: Case, output: Mapping[str, Any]) -> str:
+    def write(self, case: Case, segmented: Segmented) -> str:
         """Writes all that belongs to a study; the reason if it cannot be measured, else an empty text.
 
         Raises:
             InputError: the output folder cannot be written to; no study can be finished then.
         """
-        mask = convert_to_numpy(output["pred"][0]).astype(np.uint8)
-        probability = convert_to_numpy(output["probability"])
         try:
-            scan = read_scan(Path(case["image"]), case["study_id"])
-            rows, picture = self.findings(case, scan, mask, probability)
+            study = self.reader.taken(Path(case["image"]), case["study_id"])
+            rows, picture = self.findings(case, study, segmented)
         except Exception as error:  # whatever is wrong with one study, the others go on
             logger.debug("study failed", exc_info=error)
             return reason_of(error)
         mask_path, picture_path = output_paths(self.report, case["study_id"])
-        write_mask(mask, scan, mask_path)
+        write_mask(segmented.mask, study.scan, mask_path)
         if picture is None:
             remove(picture_path)
         else:
@@ -155,21 +188,20 @@ class VolumeReport:
         self.report.add(rows)
         return ""
 
-    def findings(
-        self, case: Case, scan: Scan, mask: Mask, probability: NDArray[np.float32]
-    ) -> tuple[StudyRows, Picture | None]:
+    def findings(self, case: Case, study: ReadStudy, segmented: Segmented) -> tuple[StudyRows, Picture | None]:
         """The study's rows, and its picture if one is wanted."""
-        kind, labels = self.kind, self.model.labels
-        view, shown = turned(scan, mask, kind.slice_axis)
+        kind, labels, scan = self.kind, self.model.labels, study.scan
+        view, shown = turned(scan, segmented.mask, kind.slice_axis)
         reference_ml = reference_volumes_ml(case.get("label"), scan, labels)
-        middle_r_mm = kind.middle_r_mm(view.voxels, view.geometry)
-        measured = label_results(shown, view, labels, reference_ml, middle_r_mm)
-        spreads_ml = self.tta.spreads_ml(scan.geometry) if self.tta else None
+        measured = label_results(shown, view, labels, reference_ml, kind.middle_r_mm(scan))
+        counts = segmented.member_counts
+        spreads_ml = None if counts is None else counts.spreads_ml(scan.geometry)
         results = self.model.with_certainty(measured, spreads_ml, scan.header)
         if window_hu := kind.window_of_greys(scan):
             logger.info("%s: its grey levels are taken for %g to %g HU", case["study_id"], *window_hu)
-        flags = certainty_flags(probability, mask, scan.geometry)
-        facts = self.facts(case, (*kind.flags(scan), *flags, *self.model.flags(scan.header)), source_of(scan.header))
+        unsure = certainty_flags(segmented.unsure_voxels, segmented.mask, scan.geometry)
+        flags = (*kind.flags(scan), *unsure, *self.model.flags(scan.header))
+        facts = self.facts(case, study.sha256, flags, source_of(scan.header))
         rows = kind.measurable(study_rows(facts, view.geometry, results), scan)
         if not self.pictures:
             return rows, None
@@ -177,21 +209,16 @@ class VolumeReport:
         title, voxels = title_of(case["study_id"], results, screen), kind.shown(view)
         return rows, montage(voxels, shown, screen, title, kind.shown_range(voxels))
 
-    def facts(self, case: Case, flags: tuple[str, ...] = (), source: str = "") -> StudyFacts:
+    def facts(self, case: Case, sha256: str, flags: tuple[str, ...] = (), source: str = "") -> StudyFacts:
         return StudyFacts(
             study_id=case["study_id"],
-            image_sha256=sha256_of(Path(case["image"])),
+            image_sha256=sha256,
             model=self.model.name,
             model_version=self.model.version,
             seconds=time.perf_counter() - self.began,
             flags=flags,
             source=source,
         )
-
-
-def sha256_of(path: Path) -> str:
-    """Hash of the file's bytes; empty if there is no file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
 def run(evaluator: SupervisedEvaluator, report: Report, strict: bool = False, record: RunRecord | None = None) -> None:

@@ -114,7 +114,7 @@ def measure_study(study: MaskStudy, options: MaskOptions) -> tuple[MaskMeasureme
     flags = kind.flags(scan) if scan else (NO_IMAGE,) if options.needs_images else ()
     view = label_map.seen_along(kind.slice_axis)
     shown = turned(scan, label_map.labels, kind.slice_axis)[0] if scan else None
-    middle_r_mm = kind.middle_r_mm(shown.voxels, shown.geometry) if shown else None
+    middle_r_mm = kind.middle_r_mm(scan) if scan else None
     results = label_results(view.labels, shown or view, names, reference_ml, middle_r_mm)
     return MaskMeasurement(study.study_id, view, shown, kind, results), flags
 

@@ -18,9 +18,6 @@ from sliceweave.pipelines.volumetry import Measurement, measure_labels, volume_m
 
 logger = logging.getLogger(__name__)
 
-UNSURE = (0.25, 0.75)
-"""Probabilities between which a voxel is neither clearly lesion nor clearly not."""
-
 Mask = NDArray[np.uint8]
 
 
@@ -85,15 +82,9 @@ def reference_volumes_ml(label: str | None, scan: Scan, labels: Mapping[int, str
     return {value: volume_ml(reference.voxels == value, scan.geometry) for value in labels}
 
 
-def certainty_flags(probability: NDArray[np.float32], mask: NDArray[np.uint8], geometry: Geometry) -> tuple[str, ...]:
-    """`high_uncertainty`: more than 1 ml is neither clearly lesion nor clearly not, and over half the lesion.
-
-    Args:
-        probability: (C, I, J, K); of several channels the first is the background.
-    """
-    lesion = probability[0] if len(probability) == 1 else 1 - probability[0]
-    unsure = np.count_nonzero((lesion > UNSURE[0]) & (lesion < UNSURE[1]))
-    is_high = unsure * geometry.voxel_ml > 1.0 and unsure > 0.5 * np.count_nonzero(mask)
+def certainty_flags(unsure_voxels: int, mask: Mask, geometry: Geometry) -> tuple[str, ...]:
+    """`high_uncertainty`: more than 1 ml is neither clearly lesion nor clearly not, and over half the lesion."""
+    is_high = unsure_voxels * geometry.voxel_ml > 1.0 and unsure_voxels > 0.5 * np.count_nonzero(mask)
     return ("high_uncertainty",) if is_high else ()
 
 

@@ -4,8 +4,9 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import nibabel as nib
 import numpy as np
@@ -19,6 +20,9 @@ from sliceweave.pipelines.itk_files import read_itk
 from sliceweave.pipelines.nifti_files import NiftiFile, Volume, read_nifti
 from sliceweave.pipelines.studies import CONVERSION_ADVICE, IMAGE_SUFFIXES, file_stem, image_suffix
 from sliceweave.pipelines.volume_checks import check_finite
+
+if TYPE_CHECKING:
+    from sliceweave.pipelines.intracranial import IntracranialSpace
 
 _FAST = 1
 
@@ -40,6 +44,13 @@ class Scan:
     voxels: NDArray[np.float32]
     geometry: Geometry
     header: nib.Nifti1Header
+
+    @cached_property
+    def intracranial_space(self) -> "IntracranialSpace":
+        """The inside of the skull, looked for once."""
+        from sliceweave.pipelines.intracranial import intracranial_space  # brings torch, which a reader does without
+
+        return intracranial_space(self.voxels, self.geometry)
 
 
 def read_scan(image: Path, study_id: str = "") -> Scan:

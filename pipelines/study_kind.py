@@ -1,6 +1,6 @@
 """What a report has to know of a task's studies besides the network: which way they are looked at and measured."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import nibabel as nib
@@ -12,7 +12,6 @@ from sliceweave.pipelines.bundles import everywhere
 from sliceweave.pipelines.cases import UNKNOWN_PIXEL_SIZE
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.findings import head_flags, hu_flags, midline_r_mm
-from sliceweave.pipelines.geometry import Geometry
 from sliceweave.pipelines.nifti_headers import has_unit
 from sliceweave.pipelines.reading import Gridded, Scan
 from sliceweave.pipelines.rows import StudyRows, without_lengths, without_volumes
@@ -22,11 +21,11 @@ from sliceweave.transforms.head_hu import grey_to_hu, grey_window_hu
 _OWN_RANGE = (1, 99)
 
 
-def _no_flags(_voxels: NDArray[np.float32], _geometry: Geometry) -> tuple[str, ...]:
-    return ()
-
-
-_CHECKS = {"head_ct": head_flags, "ct": hu_flags, "none": _no_flags}
+_CHECKS: dict[str, Callable[[Scan], tuple[str, ...]]] = {
+    "head_ct": lambda scan: head_flags(scan.voxels, scan.geometry, scan.intracranial_space),
+    "ct": lambda scan: hu_flags(scan.voxels, scan.geometry),
+    "none": lambda _: (),
+}
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class StudyKind:
 
     def flags(self, scan: Scan) -> tuple[str, ...]:
         """What speaks against a study: its voxels, or that a video's header does not say how long a pixel is."""
-        found = _CHECKS[self.checks](scan.voxels, scan.geometry)
+        found = _CHECKS[self.checks](scan)
         return found if self.has_lengths(scan.header) else (*found, UNKNOWN_PIXEL_SIZE)
 
     def measurable(self, rows: StudyRows, scan: Gridded) -> StudyRows:
@@ -79,9 +78,10 @@ class StudyKind:
         """How the slices of a scan are shown."""
         return Screen(scan.geometry, is_video=not self.has_volume, has_lengths=self.has_lengths(scan.header))
 
-    def middle_r_mm(self, voxels: NDArray[np.float32], geometry: Geometry) -> float | None:
+    def middle_r_mm(self, scan: Scan) -> float | None:
         """R coordinate of the middle of the body part; None where it has no two sides."""
-        return midline_r_mm(voxels, geometry) if self.checks == "head_ct" else None
+        is_head = self.checks == "head_ct"
+        return midline_r_mm(scan.voxels, scan.geometry, scan.intracranial_space) if is_head else None
 
     def window_of_greys(self, scan: Scan) -> tuple[float, float] | None:
         """HU that grey 0 and 255 of a head stand for; None for a scan in HU, and for all that is no head."""

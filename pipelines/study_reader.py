@@ -1,8 +1,11 @@
-"""MONAI's way to a study as `reading` reads it."""
+"""MONAI's way to a study as `reading` reads it, and what it read for whoever needs the study once more."""
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import Any, NamedTuple
 
 import numpy as np
 from monai.config import PathLike
@@ -11,12 +14,59 @@ from monai.utils import MetaKeys, SpaceKeys, ensure_tuple
 from numpy.typing import NDArray
 
 from sliceweave.pipelines.errors import InputError
-from sliceweave.pipelines.reading import read_scan
+from sliceweave.pipelines.geometry import Geometry
+from sliceweave.pipelines.reading import Scan, find_sidecar, naming, read_scan
 from sliceweave.pipelines.studies import image_suffix
+
+MOST_KEPT_BYTES = 600_000_000
+"""Of voxels: a study that would exceed it is read twice, for then memory is what is scarce."""
+
+_HASHED_BYTES = 1 << 20
+
+
+class ReadStudy(NamedTuple):
+    """A scan, and the hash of its file."""
+
+    scan: Scan
+    sha256: str
 
 
 class StudyReader(ImageReader):
-    """MONAI's way to the same reading: `LoadImage(reader=StudyReader())` fails where `read_scan` does."""
+    """MONAI's way to the same reading: `LoadImage(reader=StudyReader())` fails where `read_scan` does.
+
+    Attributes:
+        keeps: whether each study is kept until it is `taken`, the last ones as far as `MOST_KEPT_BYTES` go. Others
+            share its voxels, and must not write to them.
+    """
+
+    def __init__(self) -> None:
+        self.keeps = False
+        self._kept: dict[Path, ReadStudy] = {}
+        self._lock = Lock()  # one thread reads, another takes
+
+    def taken(self, image: Path, study_id: str = "") -> ReadStudy:
+        """The study as `read_scan` gives it and its file's hash: as it was read and kept, else read now.
+
+        Raises:
+            InputError: see `read_scan`.
+        """
+        with self._lock:
+            kept = self._kept.pop(image, None)
+        if kept is None:
+            return ReadStudy(read_scan(image, study_id), sha256_of(image))
+        sidecar = find_sidecar(image, study_id)
+        with naming(image):
+            grid = kept.scan.geometry
+            geometry = Geometry.with_sidecar(grid.affine_ras, grid.shape, sidecar) if sidecar else grid
+        return kept._replace(scan=replace(kept.scan, geometry=geometry))
+
+    def _keep(self, image: Path, scan: Scan) -> None:
+        study = ReadStudy(scan, sha256_of(image))
+        with self._lock:
+            self._kept.pop(image, None)
+            self._kept[image] = study
+            while self._kept and sum(kept.scan.voxels.nbytes for kept in self._kept.values()) > MOST_KEPT_BYTES:
+                del self._kept[next(iter(self._kept))]
 
     def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
         """Whether each file name ends in a suffix that `read_scan` reads."""
@@ -35,6 +85,8 @@ class StudyReader(ImageReader):
         if len(img) != 1:
             raise InputError(f"expected one file per image, got {len(img)}; load each under its own key")
         scan = read_scan(img[0])
+        if self.keeps:
+            self._keep(img[0], scan)
         affine_ras = np.array(scan.geometry.affine_ras)
         meta: dict[str, Any] = {
             MetaKeys.AFFINE: affine_ras,
@@ -44,3 +96,14 @@ class StudyReader(ImageReader):
             MetaKeys.SPACE: SpaceKeys.RAS,
         }
         return scan.voxels, meta
+
+
+def sha256_of(path: Path) -> str:
+    """Hash of the file's bytes, read piece by piece; empty if there is no file."""
+    if not path.is_file():
+        return ""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(_HASHED_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from sliceweave.pipelines.errors import InputError
-from sliceweave.pipelines.geometry import Geometry
 from sliceweave.pipelines.inferers import Network
 from sliceweave.pipelines.member_counts import MemberCounts, label_counts
 from sliceweave.pipelines.options import whole_number, yes_or_no
@@ -98,10 +97,6 @@ class TtaInferer(Inferer):
             self.counts = MemberCounts(np.stack(found), _affine_ras(inputs))
         mean, *_ = convert_to_dst_type(_logits(total.div_(len(self.members))), inputs, dtype=torch.float32)
         return mean
-
-    def spreads_ml(self, geometry: Geometry) -> NDArray[np.float64] | None:
-        """(labels,) spread of the last volume on a scan of that geometry; None where there are no counts."""
-        return None if self.counts is None else self.counts.spreads_ml(geometry)
 
 
 def _activated(logits: torch.Tensor) -> torch.Tensor:

@@ -18,6 +18,7 @@ from sliceweave.transforms.intensity import (
     WindowHUd,
 )
 from sliceweave.transforms.regions import CropToRegiond
+from sliceweave.transforms.scan_mask import MaskOnScand
 from sliceweave.transforms.slab import AdjacentSlices, AdjacentSlicesd, gather_slab
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "CropToRegiond",
     "HeadHU",
     "HeadHUd",
+    "MaskOnScand",
     "MedianDenoise",
     "MedianDenoised",
     "RandomizeAppearance",

@@ -106,9 +106,11 @@ class HeadHU(Transform):
         is_volume = voxels.ndim == 4
         located = is_volume and isinstance(image, MetaTensor)
         affine_ras = np.asarray(convert_to_numpy(image.affine)) if located else np.eye(4)
-        stacks = voxels if is_volume else voxels[..., None]
-        in_hu = np.stack([to_head_hu(stack, affine_ras, self.override) for stack in stacks]).reshape(voxels.shape)
-        return convert_to_dst_type(in_hu, dst=image)[0]
+        stacks = [*(voxels if is_volume else voxels[..., None])]
+        in_hu = [to_head_hu(stack, affine_ras, self.override) for stack in stacks]
+        if all(hu is stack for hu, stack in zip(in_hu, stacks, strict=True)):
+            return image  # a long study is not copied for nothing
+        return convert_to_dst_type(np.stack(in_hu).reshape(voxels.shape), dst=image)[0]
 
 
 class HeadHUd(Eachd):

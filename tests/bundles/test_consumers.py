@@ -103,7 +103,7 @@ def own_masks(tmp_path_factory: pytest.TempPathFactory, cohort: FolderOf, own_bu
     def infer(task: str) -> Path:
         if task not in done:
             done[task] = tmp_path_factory.mktemp(f"{task}-results")
-            places = {"dataset_dir": str(cohort(task)), "output_dir": str(done[task]), "pictures": False}
+            places = {"dataset_dir": str(cohort(task)), "output_dir": str(done[task]), "pictures": False, "bf16": False}
             run(task, ["inference"], places, own_bundle(task))
         return done[task]
 
@@ -138,7 +138,7 @@ def test_a_label_style_reader_gets_the_masks_of_the_shipped_weights(
     task: str, cohort: FolderOf, tmp_path: Path
 ) -> None:
     image = images_of(cohort(task))[0]
-    run(task, ["inference"], {"dataset_dir": str(image), "output_dir": str(tmp_path)})
+    run(task, ["inference"], {"dataset_dir": str(image), "output_dir": str(tmp_path), "bf16": False})
     mask = LabelStyleReader(bundle_root(task)).mask(image)
     check_mask(mask, image, tmp_path / image.name.replace(".nii.gz", "_mask.nii.gz"))
 

@@ -1,6 +1,7 @@
 """The whole inference bundle on good and bad studies, as a user runs it."""
 
 import csv
+import hashlib
 import json
 import os
 import resource
@@ -22,6 +23,7 @@ from monai.bundle import ConfigWorkflow
 from tqdm import tqdm
 
 from sliceweave.networks import SelfAttentionUNet
+from sliceweave.pipelines import study_reader
 from sliceweave.pipelines.bundles import bundle_root
 from sliceweave.pipelines.geometry import Geometry
 from sliceweave.pipelines.inference import VolumeReport
@@ -29,7 +31,7 @@ from sliceweave.pipelines.measuring import certainty_flags, reference_volumes_ml
 from sliceweave.pipelines.model import Model
 from sliceweave.pipelines.phantom import write_phantoms
 from sliceweave.pipelines.phantom_grid import PhantomOptions
-from sliceweave.pipelines.reading import read_scan
+from sliceweave.pipelines.reading import Scan, read_scan
 from sliceweave.pipelines.report import Report
 from sliceweave.pipelines.rows import VOLUME_COLUMNS, LabelResult
 from sliceweave.pipelines.screen import Screen
@@ -37,6 +39,7 @@ from sliceweave.pipelines.studies import file_stem, id_of
 from sliceweave.pipelines.study_kind import study_kind
 from sliceweave.pipelines.tables import read_table
 from sliceweave.pipelines.volumetry import measure, volume_ml
+from sliceweave.transforms.scan_mask import unsure_voxels
 
 ODD_IDS = ['a,b"c"', "Zoë-研究", "=1+1", "../up", "007"]
 BUNDLE = bundle_root("hematoma")
@@ -392,6 +395,19 @@ def test_a_picture_that_is_not_wanted_does_not_stay_from_an_earlier_run(good: Pa
     assert not list((tmp_path / "out").glob("*.png"))
 
 
+def test_a_study_is_read_once(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+
+    def counted(image: Path, study_id: str = "") -> Scan:
+        read.append(image)
+        return read_scan(image, study_id)
+
+    monkeypatch.setattr(study_reader, "read_scan", counted)
+    table = in_process(good, tmp_path / "out")
+    assert read == [good]
+    assert table["image_sha256"][0] == hashlib.sha256(good.read_bytes()).hexdigest()
+
+
 def test_a_network_of_three_dimensions_runs_in_overlapping_blocks(good: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     widths = [4, 4, 4, 8]
@@ -486,7 +502,11 @@ def test_high_uncertainty_is_a_lot_of_lesion_that_might_be_none() -> None:
     unsure[:, 5:15, 5:13] = 0.6
     tiny = np.zeros_like(sure)
     tiny[:, 5:7, 5:7, 3] = 0.5
-    assert certainty_flags(sure, mask, geometry) == ()
-    assert certainty_flags(unsure, mask, geometry) == ("high_uncertainty",)
-    assert certainty_flags(tiny, mask * 0, geometry) == ()
-    assert certainty_flags(np.zeros_like(sure), mask * 0, geometry) == ()
+
+    def flags(probability: np.ndarray, mask: np.ndarray) -> tuple[str, ...]:
+        return certainty_flags(unsure_voxels(torch.from_numpy(probability)), mask, geometry)
+
+    assert flags(sure, mask) == ()
+    assert flags(unsure, mask) == ("high_uncertainty",)
+    assert flags(tiny, mask * 0) == ()
+    assert flags(np.zeros_like(sure), mask * 0) == ()

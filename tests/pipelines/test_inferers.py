@@ -9,7 +9,7 @@ from monai.inferers import SimpleInferer
 
 from sliceweave.networks import SelfAttentionUNet
 from sliceweave.pipelines.errors import InputError
-from sliceweave.pipelines.inferers import MixedPrecision, SlabInferer
+from sliceweave.pipelines.inferers import MixedPrecision, QuickLook, SlabInferer, shows_something
 from sliceweave.transforms import gather_slab
 
 
@@ -50,6 +50,40 @@ def test_volumes_of_a_batch_do_not_mix() -> None:
 @torch.no_grad()
 def test_a_study_of_one_slice_is_a_study() -> None:
     assert SlabInferer(3)(torch.rand(1, 1, 19, 23, 1), network()).shape == (1, 2, 19, 23, 1)
+
+
+@pytest.mark.parametrize("slab", [1, 3])
+@pytest.mark.parametrize("classes", [1, 3])
+@torch.no_grad()
+def test_a_slab_without_anything_in_it_is_background_unasked(classes: int, slab: int) -> None:
+    volume, net = torch.rand(1, 1, 19, 23, 9), network(slab, classes)
+    volume[..., :3] = 0
+    volume[..., 7:] = 0.25
+    full, sparse = SlabInferer(slab)(volume, net), SlabInferer(slab, skip_empty=True)(volume, net)
+    beside = slab // 2
+    seen = slice(3 - beside, 7 + beside)
+    assert torch.equal(sparse[..., seen], full[..., seen])
+    probability = sparse.sigmoid() if classes == 1 else 1 - sparse.softmax(1)[:, :1]
+    empty = torch.cat([probability[..., : 3 - beside], probability[..., 7 + beside :]], -1)
+    assert empty.shape[-1] == 5 - 2 * beside
+    assert empty.max() < 1e-7
+
+
+@torch.no_grad()
+def test_of_an_empty_study_among_others_nothing_is_found() -> None:
+    volumes, net = torch.rand(2, 1, 19, 23, 4), network(3)
+    volumes[0] = 0.5
+    logits = SlabInferer(3, skip_empty=True)(volumes, net)
+    assert torch.equal(logits[1:], SlabInferer(3)(volumes[1:], net))
+    assert (logits[0].argmax(0) == 0).all()
+    assert (logits[0].softmax(0)[0] > 1 - 1e-6).all()
+
+
+def test_what_comes_out_may_be_written_to_outside_inference_mode() -> None:
+    with torch.no_grad():
+        logits = SlabInferer(3)(torch.rand(1, 1, 19, 23, 2), network())
+        assert torch.equal(logits.clone().add_(1), logits.add_(1))
+    assert not logits.is_inference()
 
 
 @torch.no_grad()
@@ -94,6 +128,53 @@ def test_mixed_precision_trains() -> None:
     net = network(1, 1).train()
     MixedPrecision(SimpleInferer())(torch.rand(2, 1, 16, 16), net).mean().backward()
     assert all(p.grad is not None for p in net.parameters())
+
+
+class Recorded(torch.nn.Module):
+    """Finds what is bright, a logit of 4 or -8, and says in which precision it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = torch.nn.Conv2d(1, 1, 1, bias=False)
+        self.conv.weight.data.fill_(12.1)
+        self.asked: list[torch.dtype] = []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits = self.conv(x) - 8
+        self.asked.append(logits.dtype)
+        return logits
+
+
+@torch.no_grad()
+def test_slices_that_show_something_are_decided_in_full_precision() -> None:
+    volume, net = torch.zeros(1, 1, 8, 9, 7), Recorded()
+    volume[..., 3:5, 2:5] = 1
+    logits = QuickLook(SlabInferer())(volume, net)
+    low, full = torch.bfloat16, torch.float32
+    assert net.asked == [low, low, low, full, full, full, full, low]
+    assert torch.equal(logits[..., 2:6], SlabInferer()(volume, Recorded())[..., 2:6])
+    assert logits.dtype == full
+    assert (logits[..., [0, 1, 6]] == -8).all()
+
+
+@torch.no_grad()
+def test_without_the_quick_look_the_inferer_is_as_it_is() -> None:
+    volume, net = torch.rand(1, 1, 19, 23, 5), network()
+    assert torch.equal(QuickLook(SlabInferer(3), enabled="False")(volume, net), SlabInferer(3)(volume, net))
+    with pytest.raises(InputError, match="--bf16 is True or False"):
+        QuickLook(SlabInferer(), enabled="maybe")
+
+
+def test_something_is_a_twentieth_of_probability_in_any_channel() -> None:
+    one = torch.full((1, 1, 4, 4), -3.1)
+    three = torch.zeros(1, 3, 4, 4)
+    three[:, 0] = 5.0
+    assert not shows_something(one)
+    assert not shows_something(three)
+    one[..., 2, 2] = -2.9
+    three[:, 1, 3, 3] = 2.0
+    assert shows_something(one)
+    assert shows_something(three)
 
 
 MEMORY = """

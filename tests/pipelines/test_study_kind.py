@@ -4,6 +4,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from sliceweave.pipelines import intracranial
 from sliceweave.pipelines.cases import UNKNOWN_PIXEL_SIZE
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.geometry import Geometry
@@ -71,8 +72,16 @@ def test_a_screen_knows_whether_it_shows_a_video_and_lengths(has_volume: bool, u
 
 def test_only_heads_have_a_middle() -> None:
     scan = scan_of(np.zeros(SHAPE))
-    assert StudyKind("RAS", checks="head_ct").middle_r_mm(scan.voxels, scan.geometry) == 0.5 * (SHAPE[0] - 1) / 2
-    assert StudyKind("RAS", checks="ct").middle_r_mm(scan.voxels, scan.geometry) is None
+    assert StudyKind("RAS", checks="head_ct").middle_r_mm(scan) == 0.5 * (SHAPE[0] - 1) / 2
+    assert StudyKind("RAS", checks="ct").middle_r_mm(scan) is None
+
+
+def test_the_inside_of_the_skull_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    scan, kind, found = scan_of(np.zeros(SHAPE)), StudyKind("RAS", checks="head_ct"), []
+    monkeypatch.setattr(intracranial, "inside_skull", lambda *_: found.append(1) or np.zeros((0, 3)))
+    assert "not_brain" in kind.flags(scan)
+    kind.middle_r_mm(scan)
+    assert found == [1]
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def test_the_softmax_of_the_result_is_the_mean_of_the_members_in_numpy() -> None
     np.testing.assert_allclose(found, shares.mean(0), atol=1e-6, rtol=0)
     winners = shares.argmax(1)
     volumes_ml = np.array([[(w == value).sum() * 0.0015 for value in (1, 2)] for w in winners])
-    np.testing.assert_allclose(inferer.spreads_ml(GEOMETRY), volumes_ml.std(0), rtol=1e-9)
+    np.testing.assert_allclose(inferer.counts.spreads_ml(GEOMETRY), volumes_ml.std(0), rtol=1e-9)
 
 
 @torch.no_grad()
@@ -127,7 +127,7 @@ def test_the_spread_of_a_network_blind_on_one_side_is_known() -> None:
     assert inferer.counts is not None
     assert inferer.counts.voxels.sum(-1).ravel().tolist() == [24, 10, 24, 24, 24, 24]
     expected_ml = 0.5 * 0.6 * 5 / 1000 * 14 * np.sqrt(5) / 6
-    assert inferer.spreads_ml(GEOMETRY) == pytest.approx([expected_ml])
+    assert inferer.counts.spreads_ml(GEOMETRY) == pytest.approx([expected_ml])
 
 
 @pytest.mark.parametrize(
@@ -144,23 +144,23 @@ def test_members_agree_on_a_network_that_looks_at_single_voxels(inferer: Inferer
     augmented = TtaInferer(inferer, members(True, [0, 1, 2], 4), 0.5)
     found = augmented(image(), network).sigmoid()
     torch.testing.assert_close(found.as_tensor(), (4 * image() - 2).sigmoid().as_tensor(), atol=1e-6, rtol=0)
-    assert augmented.spreads_ml(GEOMETRY) == pytest.approx([0])
+    assert augmented.counts.spreads_ml(GEOMETRY) == pytest.approx([0])
 
 
 @torch.no_grad()
 def test_without_augmentation_the_inferer_is_the_other_one_and_knows_no_spread() -> None:
     plain = TtaInferer(SlabInferer(), members(False, [0], 4), 0.5)
     assert torch.equal(plain(image(), placed), SlabInferer()(image(), placed))
-    assert plain.spreads_ml(GEOMETRY) is None
+    assert plain.counts is None
 
 
 @torch.no_grad()
 def test_a_volume_that_does_not_say_where_it_lies_has_a_mean_but_no_spread() -> None:
     inferer = TtaInferer(SlabInferer(), members(True, [], 4), 0.5)
     inferer(image(), placed)
-    assert inferer.spreads_ml(GEOMETRY) is not None
+    assert inferer.counts is not None
     assert inferer(image().as_tensor(), placed).shape == (1, 1, *SHAPE)
-    assert inferer.spreads_ml(GEOMETRY) is None
+    assert inferer.counts is None
 
 
 @torch.no_grad()

@@ -1,0 +1,246 @@
+"""What inference costs, in tables: python benchmarks/speed.py [--quick] [--runs 5] [--write docs/performance.md]
+
+Generated studies go through `python -m monai.bundle run`, and through the chain that MONAI's tutorials write
+(`speed_peer.py`: the same network and weights, float32), each in a process of its own, in turns: an idle machine is
+wanted. "cold" is a process with one study, from its start to its end; "warm" each further study of a cohort; "CPU" what
+those take of all cores together; "peak" the largest resident set. Stages, single passes and slab widths come from
+`speed_passes.py`. The fits are straight lines by least squares. Without a GPU its rows say so.
+
+`--write FILE` puts the tables between the two markers in that file.
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from sliceweave.pipelines.bundles import bundle_root, tasks
+
+HERE = Path(__file__).parent
+MARKERS = "<!-- speed: begin -->", "<!-- speed: end -->"
+MIB = 1 << 20
+WAYS = ("sliceweave", "sliceweave, bf16 off", "MONAI tutorial, float32")
+
+
+class Cost(NamedTuple):
+    """Of one process."""
+
+    wall_s: float
+    cpu_s: float
+    peak_mib: float
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much is measured."""
+
+    quick: bool
+    runs: int
+    folder: Path
+
+    def sizes(self, quick: Sequence[int], full: Sequence[int]) -> Sequence[int]:
+        return quick if self.quick else full
+
+
+def process(command: Sequence[str]) -> tuple[Cost, str]:
+    """What a process cost, and what it printed; its messages go to a file beside."""
+    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as errors:
+        began = time.perf_counter()
+        child = subprocess.Popen(command, stdout=said, stderr=errors)
+        _, status, usage = os.wait4(child.pid, 0)
+        wall_s = time.perf_counter() - began
+        said.seek(0), errors.seek(0)
+        if status:
+            sys.exit(f"{' '.join(command)} failed:\n{errors.read()[-2000:]}")
+        return Cost(wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / MIB), said.read()
+
+
+def command(way: str, task: str, studies: Path, results: Path) -> list[str]:
+    if way.startswith("MONAI"):
+        return [sys.executable, str(HERE / "speed_peer.py"), task, str(studies), str(results)]
+    root = bundle_root(task)
+    options = {"bundle_root": root, "config_file": root / "configs/inference.yaml", "dataset_dir": studies}
+    options |= {"output_dir": results} | ({"bf16": False} if way.endswith("off") else {})
+    typed = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+    return [sys.executable, "-m", "monai.bundle", "run", *typed]
+
+
+def seconds_of(way: str, said: str, results: Path) -> list[float]:
+    """Of each study, as the process itself took them."""
+    if way.startswith("MONAI"):
+        return list(json.loads(said.strip().splitlines()[-1]))
+    return list(pd.read_csv(results / "volumes.csv").drop_duplicates("study_id")["seconds"])
+
+
+def cohort(settings: Settings, task: str, studies: int, slices: int | None = None) -> Path:
+    """Folder of one generated study, under as many names."""
+    source = settings.folder / f"{task}-{slices}"
+    if not source.is_dir():
+        more = ["--slices", str(slices)] if slices else []
+        code = "from sliceweave.pipelines.cli import main; main()"
+        process([sys.executable, "-c", code, "phantom", task, str(source), "--studies", "1", "--seed", "0", *more])
+    folder = settings.folder / f"{task}-{slices}-{studies}" / "images"
+    if not folder.is_dir():
+        folder.mkdir(parents=True)
+        (image,) = (source / "images").glob("*.nii.gz")
+        for number in range(studies):
+            os.link(image, folder / f"study{number:03}.nii.gz")
+    return folder.parent
+
+
+def end_to_end(settings: Settings, task: str, ways: Sequence[str], studies: int) -> pd.DataFrame:
+    """A row for each way: medians over the runs, in which they take turns."""
+    found: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
+    one, many = (cohort(settings, task, count) for count in (1, studies))
+    for _ in range(settings.runs):
+        for way in ways:
+            results = settings.folder / "results"
+            costs = []
+            for folder in (one, many):
+                shutil.rmtree(results, ignore_errors=True)
+                cost, said = process(command(way, task, folder, results))
+                costs.append(cost)
+            warm = seconds_of(way, said, results)[1:]
+            cpu_s = (costs[1].cpu_s - costs[0].cpu_s) / (studies - 1)
+            peak = costs[1].peak_mib
+            found[way].append({"cold s": costs[0].wall_s, "warm s": median(warm), "CPU s": cpu_s, "peak MiB": peak})
+    table = pd.DataFrame({way: pd.DataFrame(rows).median() for way, rows in found.items()}).T
+    table["warm, times ours"] = table["warm s"] / table["warm s"].iloc[0]
+    table["CPU, times ours"] = table["CPU s"] / table["CPU s"].iloc[0]
+    return table
+
+
+def bundles(settings: Settings) -> pd.DataFrame:
+    """Ours and MONAI's chain for each bundle."""
+    chosen = [task for task in tasks() if task != "hematoma"]
+    tables = {task: end_to_end(settings, task, (WAYS[0], WAYS[-1]), 3) for task in settings.sizes(chosen[:1], chosen)}
+    return pd.concat(tables, names=["bundle", "way"])
+
+
+def passes(what: str, settings: Settings, *more: str) -> Any:
+    flags = ["--runs", str(settings.runs), *(["--quick"] if settings.quick else [])]
+    return json.loads(process([sys.executable, str(HERE / "speed_passes.py"), what, *more, *flags])[1].splitlines()[-1])
+
+
+def stages(settings: Settings) -> pd.DataFrame:
+    (image,) = (cohort(settings, "hematoma", 1) / "images").glob("*.nii.gz")
+    found = pd.Series(passes("stages", settings, str(image)), name="s")
+    return pd.DataFrame({"s": found, "share of a warm study": found.drop("import") / found.drop("import").sum()})
+
+
+def network_passes(settings: Settings) -> pd.DataFrame:
+    table = pd.DataFrame(passes("passes", settings)).set_index("network")
+    table.columns = [f"{name} s" for name in table.columns]
+    fastest = table.drop(columns=["float32 s", "floor s"]).min(axis=1)
+    table["times faster"] = table["float32 s"] / fastest
+    table["gap: fastest over floor"] = fastest / table["floor s"]
+    return table
+
+
+def growth(settings: Settings) -> pd.DataFrame:
+    """Seconds and peak memory against slices, studies and slab width, each with a straight line's fit."""
+    rows = []
+    for slices in settings.sizes((8, 32), (8, 32, 128, 512)):
+        folder, results = cohort(settings, "hematoma", 2, slices), settings.folder / "results"
+        shutil.rmtree(results, ignore_errors=True)
+        cost, said = process(command(WAYS[0], "hematoma", folder, results))
+        rows.append(("slices", slices, seconds_of(WAYS[0], said, results)[-1], cost.peak_mib))
+    for studies in settings.sizes((1, 4), (1, 10, 50, 200)):
+        folder, results = cohort(settings, "hematoma", studies), settings.folder / "results"
+        shutil.rmtree(results, ignore_errors=True)
+        cost, said = process(command(WAYS[0], "hematoma", folder, results))
+        rows.append(("studies", studies, cost.wall_s, cost.peak_mib))
+    widths = passes("slabs", settings)
+    rows += [("slab width", int(width), seconds, np.nan) for width, seconds in widths.items()]
+    return pd.DataFrame(rows, columns=["against", "number", "s", "peak MiB"])
+
+
+def fits(grown: pd.DataFrame) -> pd.DataFrame:
+    """Slope and r² of the seconds, and what memory grew by from the second smallest to the largest."""
+    rows = {}
+    for name, part in grown.groupby("against", sort=False):
+        slope, start = np.polyfit(part["number"], part["s"], 1)
+        r2 = np.corrcoef(part["number"], part["s"])[0, 1] ** 2
+        more = part["peak MiB"].iloc[-1] - part["peak MiB"].iloc[1]
+        rows[name] = {"s for each": slope, "s to begin": start, "r²": r2, "peak grows by MiB": more}
+    return pd.DataFrame(rows).T
+
+
+def gpu() -> pd.DataFrame:
+    """Whether there is anything to say of a GPU."""
+    code = "import torch; print(torch.cuda.get_device_name() if torch.cuda.is_available() else '')"
+    name = process([sys.executable, "-c", code])[1].strip() or "none here"
+    return pd.DataFrame({"GPU": [name], "warm s": ["not measured"], "share of its matrix rate": ["not measured"]})
+
+
+def markdown(table: pd.DataFrame, title: str) -> str:
+    """A heading and the table."""
+    flat = table.reset_index()
+    head = [str(name) if name != "index" else "" for name in flat.columns]
+    lines = [head, ["---"] * len(head)]
+    for row in flat.itertuples(index=False):
+        lines.append([f"{value:.3g}" if isinstance(value, float) else str(value) for value in row])
+    body = "\n".join("| " + " | ".join("–" if cell == "nan" else cell for cell in line) + " |" for line in lines)
+    return f"### {title}\n\n{body}\n"
+
+
+def machine() -> str:
+    """What was measured on, and with what."""
+    found = (
+        re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+        if os.path.exists("/proc/cpuinfo")
+        else None
+    )
+    name = found[1] if found else platform.processor()
+    threads, busy = os.environ.get("OMP_NUM_THREADS", "unset"), os.getloadavg()[0]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    python = platform.python_version()
+    return f"{name}, {cores} cores, OMP_NUM_THREADS {threads}, load {busy:.1f} at the start; Python {python}."
+
+
+def written(path: Path, text: str) -> None:
+    """Puts the text between the markers of a file."""
+    before, rest = path.read_text("utf-8").split(MARKERS[0])
+    after = rest.split(MARKERS[1])[1]
+    path.write_text(f"{before}{MARKERS[0]}\n{text}{MARKERS[1]}{after}", "utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a short form, to see that it runs")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--write", type=Path, help="file with the two markers")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(arguments.quick, 1 if arguments.quick else arguments.runs, Path(folder))
+        parts = [machine() + "\n"]
+        ways = end_to_end(settings, "hematoma", WAYS, 3 if arguments.quick else 5)
+        parts.append(markdown(ways, "Hematoma, 512×512×32, end to end"))
+        parts.append(markdown(stages(settings), "Stages of one study"))
+        parts.append(markdown(bundles(settings), "The other bundles, end to end"))
+        parts.append(markdown(network_passes(settings), "One slice through a network"))
+        grown = growth(settings)
+        parts += [markdown(grown.set_index("against"), "Growth"), markdown(fits(grown), "Straight lines through it")]
+        parts.append(markdown(gpu(), "GPU"))
+    text = "\n".join(parts)
+    sys.stdout.write(text)
+    if arguments.write:
+        written(arguments.write, text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""What `speed.py` times within one process: the stages of a study, passes of networks, growth. Prints JSON on one line.
+
+`python benchmarks/speed_passes.py stages STUDY.nii.gz` | `passes` | `slabs`; `--runs 5`. Contenders take turns.
+"""
+
+import argparse
+import copy
+import json
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+BEGAN = time.perf_counter()
+
+import torch  # noqa: E402
+from monai.bundle import ConfigParser  # noqa: E402
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count  # noqa: E402
+
+from sliceweave.networks import InceptionResUNet, LGNet, SelfAttentionUNet  # noqa: E402
+from sliceweave.pipelines.acceleration import for_inference, use_bf16  # noqa: E402
+from sliceweave.pipelines.bundles import bundle_root  # noqa: E402
+
+IMPORTED_S = time.perf_counter() - BEGAN
+MATRIX_SIDE = 2048
+
+PASSES: dict[str, tuple[Callable[[], torch.nn.Module], tuple[int, ...]]] = {
+    "hematoma, shipped 256×256": (lambda: SelfAttentionUNet(2, 1, 1, (16, 32, 64, 128)), (1, 1, 256, 256)),
+    "hematoma, the paper's 512×512": (lambda: SelfAttentionUNet(2, 1, 1), (1, 1, 512, 512)),
+    "LG-Net, the paper's 512×512": (lambda: LGNet(2, 1, 1, key_pooling=[1, 1, 1, 1]), (1, 1, 512, 512)),
+    "InceptionResUNet, attention at 256×256": (lambda: InceptionResUNet(2, 3, 1), (1, 3, 256, 256)),
+}
+QUICK = ("hematoma, shipped 256×256",)
+
+
+def medians(contenders: Mapping[str, Callable[[], Any]], runs: int) -> dict[str, float]:
+    """Median seconds of each; they take turns, after one turn that does not count."""
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for turn in range(runs + 1):
+        for name, work in contenders.items():
+            began = time.perf_counter()
+            work()
+            if turn:
+                times[name].append(time.perf_counter() - began)
+    return {name: median(values) for name, values in times.items()}
+
+
+def matrix_rate(kind: torch.dtype, runs: int) -> float:
+    """Operations a second of a large matrix product."""
+    left, right = (torch.rand(MATRIX_SIDE, MATRIX_SIDE).to(kind) for _ in range(2))
+    return 2 * MATRIX_SIDE**3 / medians({"": lambda: left @ right}, runs)[""]
+
+
+def attention_operations(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    """Of attention on a processor, which torch's counter does not know; arguments are shapes."""
+    return int(sdpa_flop_count(query, key, value))
+
+
+def operations(network: torch.nn.Module, image: torch.Tensor) -> int:
+    """Of matrix products, convolutions and attention in one pass."""
+    on_processor = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    counter = FlopCounterMode(display=False, custom_mapping={on_processor: attention_operations})
+    with torch.no_grad(), counter:
+        network(image)
+    return counter.get_total_flops()
+
+
+def network_passes(names: list[str], runs: int) -> list[dict[str, Any]]:
+    """Each network as trained in float32, and as inference runs it."""
+    is_bf16 = use_bf16("auto")
+    rate = matrix_rate(torch.bfloat16 if is_bf16 else torch.float32, runs)
+    rows = []
+    for name in names:
+        make, shape = PASSES[name]
+        plain, image = make().eval(), torch.rand(shape)
+        fast = for_inference(copy.deepcopy(plain))
+
+        def plainly(network: torch.nn.Module = plain, image: torch.Tensor = image) -> None:
+            with torch.no_grad():
+                network(image)
+
+        def quickly(network: torch.nn.Module = fast, image: torch.Tensor = image, bf16: bool = False) -> None:
+            with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                network(image)
+
+        ways = {"float32": plainly, "ours": quickly} | ({"ours, bf16": partial(quickly, bf16=True)} if is_bf16 else {})
+        seconds = medians(ways, runs)
+        floor = operations(plain, image) / rate
+        rows.append({"network": name, **seconds, "floor": floor})
+    return rows
+
+
+def stages(image: Path, runs: int) -> dict[str, float]:
+    """Median seconds of each stage of one study, by the hematoma bundle."""
+    from monai.data import decollate_batch, list_data_collate
+
+    from sliceweave.pipelines.measuring import label_results, turned
+    from sliceweave.pipelines.montage import montage, write_png
+    from sliceweave.pipelines.reading import read_scan, write_mask
+    from sliceweave.pipelines.study_reader import sha256_of
+
+    root, out = bundle_root("hematoma"), image.with_suffix(".out")
+    parser = ConfigParser()
+    parser.read_meta(str(root / "configs/metadata.json"))
+    parser.read_config(str(root / "configs/inference.yaml"))
+    parser.config["bundle_root"] = str(root)
+    chain, after, kind = (parser.get_parsed_content(name) for name in ("preprocessing", "postprocessing", "study_kind"))
+    network, inferer = (parser.get_parsed_content(name) for name in ("network", "tta_inferer"))
+    state: dict[str, Any] = {}
+
+    def read() -> None:
+        state["scan"] = read_scan(image)
+
+    def load() -> None:
+        state["batch"] = list_data_collate([chain({"image": str(image)})])
+
+    def check() -> None:
+        scan = state["scan"]
+        state["flags"] = kind.flags(scan), kind.middle_r_mm(scan), sha256_of(image)
+
+    def infer() -> None:
+        with torch.no_grad():
+            state["batch"]["pred"] = inferer(state["batch"]["image"], network)
+
+    def invert() -> None:
+        (case,) = decollate_batch(state["batch"])
+        state["mask"] = after(case)["pred"][0].numpy()
+
+    def measure() -> None:
+        view, shown = turned(state["scan"], state["mask"], kind.slice_axis)
+        label_results(shown, view, {1: "hematoma"}, {}, state["flags"][1])
+
+    def write() -> None:
+        write_mask(state["mask"], state["scan"], out.with_suffix(".nii.gz"))
+
+    def picture() -> None:
+        view, shown = turned(state["scan"], state["mask"], kind.slice_axis)
+        write_png(montage(view.voxels, shown, kind.screen(view), "", (0, 100)), out.with_suffix(".png"))
+
+    steps = (read, load, check, infer, invert, measure, write, picture)
+    seconds = medians({step.__name__: step for step in steps}, runs)
+    preprocess = seconds.pop("load") - seconds["read"]  # the chain reads too
+    return {"import": IMPORTED_S, "preprocess": preprocess, **seconds}
+
+
+def slab_widths(widths: list[int], runs: int) -> dict[int, float]:
+    """Median seconds of 16 slices by the slab's width."""
+    from sliceweave.pipelines.inferers import SlabInferer
+
+    volume = torch.rand(1, 1, 256, 256, 16)
+
+    def inference(width: int) -> Callable[[], None]:
+        network = for_inference(SelfAttentionUNet(2, width, 1, (16, 32, 64, 128)))
+        inferer = SlabInferer(width)
+
+        def run() -> None:
+            with torch.no_grad():
+                inferer(volume, network)
+
+        return run
+
+    found = medians({str(width): inference(width) for width in widths}, runs)
+    return {int(width): seconds for width, seconds in found.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("stages", "passes", "slabs"))
+    parser.add_argument("image", nargs="?", type=Path)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--quick", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.what == "stages":
+        found: Any = stages(arguments.image, arguments.runs)
+    elif arguments.what == "passes":
+        found = network_passes([*(QUICK if arguments.quick else PASSES)], arguments.runs)
+    else:
+        found = slab_widths([1, 3, 5] if arguments.quick else [1, 3, 5, 7, 9], arguments.runs)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

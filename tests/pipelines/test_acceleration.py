@@ -1,0 +1,76 @@
+"""What a network is given on the machine at hand."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from sliceweave.networks import RAUNet, SelfAttentionUNet
+from sliceweave.pipelines.acceleration import for_inference, use_bf16
+from sliceweave.pipelines.errors import InputError
+
+
+def processor_with(*units: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        torch.cpu, "get_capabilities", lambda: {"avx2": True} | dict.fromkeys(units, True), raising=False
+    )
+
+
+@pytest.mark.parametrize(("units", "expected"), [((), False), (("avx512_bf16",), True), (("amx_bf16",), True)])
+def test_auto_takes_bf16_where_the_processor_was_made_for_it(
+    units: tuple[str, ...], expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processor_with(*units, monkeypatch=monkeypatch)
+    assert use_bf16("auto") is expected
+    assert use_bf16("Auto", torch.device("cpu")) is expected
+    assert use_bf16("auto", "cuda") is False
+    assert use_bf16("false") is False
+    assert use_bf16(True) is True
+
+
+def test_a_torch_that_cannot_tell_has_no_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert use_bf16("auto") is False
+
+
+@pytest.mark.parametrize("typed", ["maybe", None, 2])
+def test_anything_else_is_refused(typed: Any) -> None:
+    with pytest.raises(InputError, match="--bf16 is auto, True or False, got"):
+        use_bf16(typed)
+
+
+def is_channels_last(network: torch.nn.Module) -> bool:
+    weights = [w for w in network.parameters() if w.dim() == 4 and w.shape[1] > 1 and w.shape[2] > 1]
+    return all(w.is_contiguous(memory_format=torch.channels_last) for w in weights)
+
+
+def test_channels_come_last_in_two_dimensions_but_for_group_norm() -> None:
+    assert is_channels_last(for_inference(SelfAttentionUNet(2, 1, 1, (4, 8))))
+    assert not is_channels_last(for_inference(RAUNet(2, 1, 1, (4, 8, 8, 8, 8))))
+    for_inference(SelfAttentionUNet(3, 1, 1, (4, 8)))
+
+
+@torch.no_grad()
+def test_the_logits_stay() -> None:
+    torch.manual_seed(0)
+    network, image = SelfAttentionUNet(2, 1, 1, (4, 8)).eval(), torch.rand(1, 1, 32, 48)
+    before = network(image)
+    torch.testing.assert_close(for_inference(network)(image), before, rtol=1e-4, atol=1e-5)
+
+
+def test_subnormal_numbers_count_as_zero() -> None:
+    for_inference(torch.nn.Identity())
+    assert (torch.tensor([1e-39]) * 1).item() == 0.0
+    torch.set_flush_denormal(False)
+
+
+def test_a_machine_that_cannot_compile_says_so_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_compiler(_: Any) -> Any:
+        raise RuntimeError("No working C++ compiler found\nmuch more")
+
+    monkeypatch.setattr(torch, "compile", no_compiler)
+    with pytest.raises(
+        InputError, match=r"^--compile True: torch cannot compile here \(No working C\+\+ compiler found\): \S"
+    ):
+        for_inference(torch.nn.Identity(), compile="True")
+    assert for_inference(torch.nn.Identity(), compile="false")
