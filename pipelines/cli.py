@@ -15,6 +15,7 @@ from sliceweave.pipelines.cli_evaluate import evaluate
 from sliceweave.pipelines.cli_figures import contours, curves, figures
 from sliceweave.pipelines.cli_page import page
 from sliceweave.pipelines.cli_paint import paint
+from sliceweave.pipelines.cli_records import rebuild
 from sliceweave.pipelines.cli_volumes import strata, volumes
 from sliceweave.pipelines.errors import InputError
 
@@ -53,6 +54,7 @@ for command in (
     figures,
     curves,
     page,
+    rebuild,
     compare,
     calibrate,
     bundle,

@@ -46,14 +46,11 @@ class Table:
 
     def put(self, study_id: str, rows: Iterable[Mapping[str, Cell]]) -> None:
         """Sets the rows of a study: in place where it had some, else at the end. Each row fills every column."""
-        self._lines[printable(study_id)] = b"".join(
-            _csv_line([format_cell(row[column]) for column in self._columns]) for row in rows
-        )
+        self.put_cells(study_id, ([format_cell(row[column]) for column in self._columns] for row in rows))
 
-    def keep_only(self, study_ids: Iterable[str]) -> None:
-        """Drops the rows of all other studies."""
-        kept = set(study_ids)
-        self._lines = {study_id: lines for study_id, lines in self._lines.items() if study_id in kept}
+    def put_cells(self, study_id: str, rows: Iterable[Iterable[str]]) -> None:
+        """Sets the rows of a study as ``put`` does, from finished cells in the order of the columns."""
+        self._lines[printable(study_id)] = b"".join(map(_csv_line, rows))
 
     def save(self) -> None:
         """Replaces the file in one step. Raises InputError where it cannot, and the old file stays."""
