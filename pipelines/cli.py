@@ -11,6 +11,7 @@ from sliceweave.pipelines.cli_bundles import bundle, networks, render
 from sliceweave.pipelines.cli_calibration import calibrate
 from sliceweave.pipelines.cli_compare import compare
 from sliceweave.pipelines.cli_data import phantom, prepare
+from sliceweave.pipelines.cli_dicom import dicom
 from sliceweave.pipelines.cli_evaluate import evaluate
 from sliceweave.pipelines.cli_figures import contours, curves, figures
 from sliceweave.pipelines.cli_page import page
@@ -55,6 +56,7 @@ for command in (
     curves,
     page,
     rebuild,
+    dicom,
     compare,
     calibrate,
     bundle,
