@@ -10,6 +10,7 @@ from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID, CTImageStorage
 
+from sliceweave.pipelines.bounded_file import BoundedFile
 from sliceweave.pipelines.errors import InputError
 
 DAMAGED = (
@@ -93,7 +94,8 @@ def read_header(path: Path) -> SliceHeader | None:
         InputError: damaged, or an entry that is not what DICOM wants; the file's name leads the message.
     """
     try:
-        dataset = dcmread(path, stop_before_pixels=True, specific_tags=_TAGS, force=True)
+        with BoundedFile(path) as file:
+            dataset = dcmread(file, stop_before_pixels=True, specific_tags=_TAGS, force=True)
         return _header(path, dataset) if _is_image(dataset) else None
     except InputError as error:
         raise InputError(f"{path.name}: {error}") from error

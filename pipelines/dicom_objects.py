@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Any
 
 import highdicom as hd
 import numpy as np
@@ -76,7 +77,10 @@ def measurement_report(found: Sequence[Measured], seg: Segmentation, series: Ser
     """Volume of each label in cm³, and the axes of its largest lesion in mm, as an SR that refers to the segments."""
     device = DeviceObserverIdentifyingAttributes(uid=hd.UID(), name=MAKER, manufacturer_name=MAKER)
     context = ObserverContext(observer_type=codes.DCM.Device, observer_identifying_attributes=device)
-    groups = [_group(one, _segment(number, one, seg, series), seg, drawn) for number, one in enumerate(found, start=1)]
+    groups = [
+        _group(one, _segment(number, one, seg, series), seg.get_segment_description(number), drawn)
+        for number, one in enumerate(found, start=1)
+    ]
     content = MeasurementReport(
         observation_context=ObservationContext(observer_device_context=context),
         procedure_reported=procedure_of(str(series.slices[0].Modality)),
@@ -92,7 +96,7 @@ def measurement_report(found: Sequence[Measured], seg: Segmentation, series: Ser
     )
 
 
-def _identity() -> dict[str, object]:
+def _identity() -> dict[str, Any]:
     uids = {"series_instance_uid": hd.UID(), "sop_instance_uid": hd.UID()}
     return {**uids, "instance_number": 1, "manufacturer": MAKER}
 
@@ -126,9 +130,8 @@ def _segment(number: int, measured: Measured, seg: Segmentation, series: Series)
 
 
 def _group(
-    measured: Measured, segment: ReferencedSegment, seg: Segmentation, drawn: Drawn
+    measured: Measured, segment: ReferencedSegment, described: SegmentDescription, drawn: Drawn
 ) -> VolumetricROIMeasurementsAndQualitativeEvaluations:
-    described = seg.get_segment_description(segment.referenced_segment_numbers[0])
     values = [Measurement(codes.SCT.Volume, measured.volume_ml, codes.UCUM.CubicCentimeter)]
     for lesion in measured.lesions[:1]:
         axes = (codes.SCT.LongAxis, lesion.tada.a_mm), (codes.SCT.ShortAxis, lesion.tada.b_mm)

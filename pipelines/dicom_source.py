@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 
+from sliceweave.pipelines.bounded_file import BoundedFile
 from sliceweave.pipelines.dicom_checks import check_series
 from sliceweave.pipelines.dicom_geometry import by_position, series_geometry
 from sliceweave.pipelines.dicom_headers import DAMAGED, SliceHeader, damaged, read_header
@@ -83,7 +84,8 @@ def _image_header(path: Path) -> SliceHeader | None:
 
 def _dataset(path: Path) -> Dataset:
     try:
-        dataset = dcmread(path, stop_before_pixels=True, force=True)
+        with BoundedFile(path) as file:
+            dataset = dcmread(file, stop_before_pixels=True, force=True)
         missing = [keyword for keyword in _NEEDED if not dataset.get(keyword)]
     except DAMAGED as error:
         raise InputError(damaged(path, error)) from error

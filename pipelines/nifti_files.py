@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import nibabel as nib
 import numpy as np
-from isal import igzip
+from isal import igzip, isal_zlib
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
@@ -26,7 +26,10 @@ from sliceweave.pipelines.nifti_headers import (
     voxel_offset,
 )
 
-_BROKEN = (OSError, EOFError, ValueError, OverflowError, KeyError, zlib.error, HeaderDataError, WrapStructError, ImageFileError)
+_BROKEN = (
+    *(OSError, EOFError, ValueError, OverflowError, KeyError),
+    *(zlib.error, isal_zlib.error, HeaderDataError, WrapStructError, ImageFileError),
+)
 _CHUNK_BYTES = 1 << 20
 _BLOCK_BYTES = 1 << 23
 _MOST_BEYOND_BYTES = 1 << 26

@@ -92,6 +92,8 @@ class Report:
         Args:
             image: the file it was measured from; where it stays as it is, a resumed run need not read it again.
         """
+        if not self._folder.is_claimed:
+            self.claim()
         study_id = printable(rows.study_id)
         before = self._records.get(study_id)
         number = before.number if before else 1 + max((r.number for r in self._last()), default=0)

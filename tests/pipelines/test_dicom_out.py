@@ -18,8 +18,6 @@ from typer.testing import CliRunner
 from sliceweave.pipelines.cli import app
 from sliceweave.pipelines.dicom_stack import stack_of_files
 
-pytest.importorskip("highdicom", reason='needs pip install "sliceweave[dicom]"')
-
 KINDS = {
     "even": lambda: miniature(),
     "tilted": lambda: tilted_miniature((5.0, 5.0, 5.0)),
