@@ -35,6 +35,9 @@ _TAGS = [
 ]
 
 
+_LARGEST_RESCALE = 1e9
+
+
 @dataclass(frozen=True, slots=True)
 class PixelCoding:
     """How the stored numbers of a slice become values: bits, the line slope · stored + intercept, and padding.
@@ -148,7 +151,7 @@ def _header(path: Path, dataset: Dataset) -> SliceHeader:
 
 def _coding(dataset: Dataset) -> PixelCoding:
     bits = _integer(dataset, "BitsAllocated") or 16
-    slope, intercept = _number(dataset, "RescaleSlope"), _number(dataset, "RescaleIntercept")
+    slope, intercept = _rescale(dataset, "RescaleSlope"), _rescale(dataset, "RescaleIntercept")
     return PixelCoding(
         is_ct=(_text(dataset, "Modality") or dataset.get("SOPClassUID")) in ("CT", CTImageStorage),
         frames=_integer(dataset, "NumberOfFrames") or 1,
@@ -161,6 +164,13 @@ def _coding(dataset: Dataset) -> PixelCoding:
         has_table="ModalityLUTSequence" in dataset,
         padding=_padding(dataset, bits),
     )
+
+
+def _rescale(dataset: Dataset, keyword: str) -> float | None:
+    number = _number(dataset, keyword)
+    if number is not None and abs(number) > _LARGEST_RESCALE:
+        raise InputError(f"expected a {keyword} that gives values of a scan, got {number:g}; repair the header")
+    return number
 
 
 def _padding(dataset: Dataset, bits: int) -> tuple[int, int] | None:

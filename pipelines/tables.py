@@ -5,6 +5,7 @@ Files are UTF-8 without a byte-order mark, with newlines ``\\n``; see ``cells`` 
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import final
@@ -104,6 +105,7 @@ class Table:
         return InputError(f"{self.path}, line {line}: {what}; {_REMEDY}")
 
 
+_NEEDS_QUOTES = re.compile(r'["\r\n]')
 _REMEDY = "restore the file, or write to an empty output folder"
 
 
@@ -122,6 +124,10 @@ def _is_number(cell: str) -> bool:
 
 
 def _csv_line(cells: Iterable[str]) -> bytes:
+    cells = list(cells)
+    line = ",".join(cells)
+    if len(cells) > 1 and line.count(",") < len(cells) and not _NEEDS_QUOTES.search(line):
+        return f"{line}\n".encode()
     buffer = io.StringIO(newline="")
     # A writer quotes the characters of its line end: with \r\n a lone CR inside a cell is quoted on every Python.
     csv.writer(buffer, lineterminator="\r\n").writerow(cells)

@@ -19,7 +19,7 @@ from sliceweave.pipelines.dicom_headers import read_header
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.prepared_folder import PreparedList
 from sliceweave.pipelines.reading import read_scan
-from sliceweave.pipelines.studies import file_stem
+from sliceweave.pipelines.studies import file_stem, find_studies
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(path for package in ("networks", "transforms", "pipelines") for path in (ROOT / package).glob("*.py"))
@@ -150,3 +150,18 @@ def test_every_wrong_byte_of_a_compressed_stream_is_one_line(tmp_path: Path, at:
     (tmp_path / "a.nii.gz").write_bytes(content)
     with pytest.raises(InputError, match=r"^a\.nii\.gz: "):
         read_scan(tmp_path / "a.nii.gz")
+
+
+@pytest.mark.parametrize("entry", ["RescaleSlope", "RescaleIntercept"])
+def test_a_rescaling_beyond_all_scans_is_refused(tmp_path: Path, entry: str) -> None:
+    slices = datasets(miniature())
+    setattr(slices[0], entry, "1e30")
+    path = save(slices[:1], tmp_path)[0]
+    with pytest.raises(InputError, match=rf"001\.dcm: expected a {entry} that gives values of a scan, got 1e\+30"):
+        read_header(path)
+
+
+def test_a_zero_byte_in_a_manifest_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "studies.csv").write_bytes(b"study_id,image\na,b\0.nii\n")
+    with pytest.raises(InputError, match="line 2 holds a zero byte"):
+        find_studies(tmp_path / "studies.csv")
