@@ -7,18 +7,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import UID, CTImageStorage
 
 from sliceweave.pipelines.bounded_file import BoundedFile
 from sliceweave.pipelines.errors import InputError
 
 DAMAGED = (
+    BytesLengthException,
     InvalidDicomError,
     AttributeError,
     EOFError,
+    IndexError,
     KeyError,
+    MemoryError,
     NotImplementedError,
+    OverflowError,
     RuntimeError,
     TypeError,
     ValueError,

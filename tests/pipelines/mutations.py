@@ -3,7 +3,7 @@
 import gzip
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -233,15 +233,17 @@ def csv_inputs() -> st.SearchStrategy[bytes]:
         ),
         st.text(st.sampled_from("\",\n\r'=;\t"), max_size=4),
     )
-    header = st.sampled_from(
-        ("study_id,image", "study_id,image,label", "STUDY_ID, image", "id,image", "", "study_id;image")
+    good = ("study_id,image", "study_id,image,label", "STUDY_ID, image")
+    header = st.sampled_from((*good, *good, "id,image", "", "study_id;image"))
+    pair = st.tuples(
+        st.text("abc019._-", min_size=1, max_size=6), st.sampled_from(("a.nii", "sub/b.nii.gz", "../c.nrrd"))
     )
-    rows = st.lists(st.lists(cell, max_size=4), max_size=6)
-    harm = st.one_of(st.just(_plain), st.just(_plain), _lengths(), _byte_edits())
-    coding = st.sampled_from(("utf-8", "utf-8-sig", "utf-16", "latin-1"))
+    rows = st.lists(st.one_of(pair, pair, pair, st.lists(cell, max_size=4)), max_size=6)
+    harm = st.one_of(st.just(_plain), st.just(_plain), st.just(_plain), _lengths(), _byte_edits())
+    coding = st.sampled_from(("utf-8", "utf-8", "utf-8-sig", "utf-16", "latin-1"))
     return st.builds(_csv, header, rows, coding, harm)
 
 
-def _csv(header: str, rows: list[list[str]], coding: str, harm: Bytes) -> bytes:
+def _csv(header: str, rows: list[Sequence[str]], coding: str, harm: Bytes) -> bytes:
     text = "\n".join([header, *(",".join(row) for row in rows)]) + "\n"
     return harm(text.encode(coding, "replace"))

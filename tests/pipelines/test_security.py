@@ -165,3 +165,12 @@ def test_a_zero_byte_in_a_manifest_is_refused(tmp_path: Path) -> None:
     (tmp_path / "studies.csv").write_bytes(b"study_id,image\na,b\0.nii\n")
     with pytest.raises(InputError, match="line 2 holds a zero byte"):
         find_studies(tmp_path / "studies.csv")
+
+
+def test_an_entry_of_odd_length_is_a_damaged_file(tmp_path: Path) -> None:
+    path = save(datasets(miniature())[:1], tmp_path)[0]
+    content = path.read_bytes()
+    at = content.index(b"\x02\x00\x00\x00UL") + 6
+    path.write_bytes(content[:at] + (6).to_bytes(2, "little") + content[at + 2 :])
+    with pytest.raises(InputError, match=r"^001\.dcm: expected a whole DICOM image"):
+        read_header(path)
