@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import nibabel as nib
 import numpy as np
-from isal import igzip, isal_zlib
+from isal import igzip
+from isal.igzip_lib import IsalError
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
@@ -28,7 +29,8 @@ from sliceweave.pipelines.nifti_headers import (
 
 _BROKEN = (
     *(OSError, EOFError, ValueError, OverflowError, KeyError),
-    *(zlib.error, isal_zlib.error, HeaderDataError, WrapStructError, ImageFileError),
+    *(zlib.error, HeaderDataError, WrapStructError, ImageFileError),
+    cast(type[Exception], IsalError),  # isal's stubs take the class for an instance
 )
 _CHUNK_BYTES = 1 << 20
 _BLOCK_BYTES = 1 << 23
