@@ -19,7 +19,7 @@ TRAINED_WITH_liver_tumor := --bf16 True
 BEGUN_WITH_liver_tumor := --epochs 10 --learning_rate 0.002 --lr_decay 0.75 --ema_share 0
 BEGUN_WITH_lung_infection := --slab 1 --epochs 10 --learning_rate 0.002 --lr_decay 0.83 --ema_share 0
 
-.PHONY: demo test test-numpy1 lint types wheel check weights scores learning clean
+.PHONY: demo test soak test-numpy1 lint types wheel check weights scores learning clean
 
 .venv/installed: setup.cfg pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -38,6 +38,9 @@ demo: .venv/installed  ## volumes of three generated studies, beside the truth
 
 test: .venv/installed-dev  ## the whole test suite, one process for each core
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+
+soak: .venv/installed-dev  ## ten thousand damaged inputs; half an hour on one core
+	SLICEWEAVE_SOAK=2500 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s -W ignore tests/pipelines/test_fuzz.py
 
 test-numpy1: constraints-numpy1.txt  ## the quick tests with numpy 1.26
 	test -x .venv-numpy1/bin/python || $(PYTHON) -m venv .venv-numpy1

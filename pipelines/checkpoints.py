@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 _DECLARATION = "sliceweave"
 _SETTINGS = "settings"
+_SAFETENSORS = ".safetensors"
 
 
 def save_atomically(content: Any, path: Path) -> None:
@@ -44,7 +45,9 @@ def load_weights(
     settings: Mapping[str, Any] | None = None,
     widen: bool = False,
 ) -> torch.nn.Module:
-    """The network on its device with the state dict of `path` in it.
+    """The network on its device with the state dict of `path` in it: a torch file, or `.safetensors`.
+
+    Nothing in the file is executed.
 
     Args:
         settings: this run's `spatial_dims`, `slab`, `widths`, …, compared with what the weights say of themselves.
@@ -57,7 +60,9 @@ def load_weights(
     if not Path(path).is_file():
         raise InputError(f"{path}: no weights there: train them, or name another file")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = _read_state(path)
+    except InputError:
+        raise
     except Exception as error:  # from UnpicklingError to TypeError, torch raises what it likes
         raise _other_weights(path, network, error) from error
     made_for = declared_settings(state)
@@ -73,6 +78,17 @@ def load_weights(
     if advice:
         logger.warning("%s was trained with%s; this run goes on with other values", path, advice)
     return on_device(network, device)
+
+
+def _read_state(path: str) -> Any:
+    if not path.endswith(_SAFETENSORS):
+        return torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        from safetensors.torch import load_file
+    except ImportError as error:
+        advice = 'pip install "sliceweave[safetensors]"'
+        raise InputError(f"{path}: weights of this kind need safetensors: {advice}") from error
+    return load_file(path)
 
 
 def for_slabs(state: Mapping[str, torch.Tensor], network: torch.nn.Module) -> dict[str, torch.Tensor]:

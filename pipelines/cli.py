@@ -12,10 +12,12 @@ from sliceweave.pipelines.cli_bundles import bundle, networks, render
 from sliceweave.pipelines.cli_calibration import calibrate
 from sliceweave.pipelines.cli_compare import compare
 from sliceweave.pipelines.cli_data import phantom, prepare
+from sliceweave.pipelines.cli_dicom import dicom
 from sliceweave.pipelines.cli_evaluate import evaluate
 from sliceweave.pipelines.cli_figures import contours, curves, figures
 from sliceweave.pipelines.cli_page import page
 from sliceweave.pipelines.cli_paint import paint
+from sliceweave.pipelines.cli_records import rebuild
 from sliceweave.pipelines.cli_volumes import strata, volumes
 from sliceweave.pipelines.errors import InputError
 
@@ -54,6 +56,8 @@ for command in (
     figures,
     curves,
     page,
+    rebuild,
+    dicom,
     compare,
     calibrate,
     bundle,

@@ -30,6 +30,8 @@ def read_csv_rows(path: Path, needed: Sequence[str], further: Sequence[str] = ()
         expected = ",".join(needed) + "".join(f"[,{name}]" for name in further)
         raise InputError(f"'{path}' has the columns {', '.join(columns) or '(none)'}; expected {expected} with commas")
     for number, row in rows:
+        if any("\0" in value for value in row.values() if isinstance(value, str)):
+            raise InputError(f"'{path}' line {number} holds a zero byte, which is no text; save it as a CSV in UTF-8")
         if None in row:  # where csv puts what goes beyond the header
             raise InputError(f"'{path}' line {number} has more fields than the header; quote a text that holds a comma")
     return rows

@@ -7,17 +7,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import UID, CTImageStorage
 
+from sliceweave.pipelines.bounded_file import BoundedFile
 from sliceweave.pipelines.errors import InputError
 
 DAMAGED = (
+    BytesLengthException,
     InvalidDicomError,
     AttributeError,
     EOFError,
+    IndexError,
     KeyError,
+    MemoryError,
     NotImplementedError,
+    OverflowError,
     RuntimeError,
     TypeError,
     ValueError,
@@ -32,6 +37,9 @@ _TAGS = [
     *("BitsAllocated", "BitsStored", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit"),
     *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
 ]
+
+
+_LARGEST_RESCALE = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +101,8 @@ def read_header(path: Path) -> SliceHeader | None:
         InputError: damaged, or an entry that is not what DICOM wants; the file's name leads the message.
     """
     try:
-        dataset = dcmread(path, stop_before_pixels=True, specific_tags=_TAGS, force=True)
+        with BoundedFile(path) as file:
+            dataset = dcmread(file, stop_before_pixels=True, specific_tags=_TAGS, force=True)
         return _header(path, dataset) if _is_image(dataset) else None
     except InputError as error:
         raise InputError(f"{path.name}: {error}") from error
@@ -146,7 +155,7 @@ def _header(path: Path, dataset: Dataset) -> SliceHeader:
 
 def _coding(dataset: Dataset) -> PixelCoding:
     bits = _integer(dataset, "BitsAllocated") or 16
-    slope, intercept = _number(dataset, "RescaleSlope"), _number(dataset, "RescaleIntercept")
+    slope, intercept = _rescale(dataset, "RescaleSlope"), _rescale(dataset, "RescaleIntercept")
     return PixelCoding(
         is_ct=(_text(dataset, "Modality") or dataset.get("SOPClassUID")) in ("CT", CTImageStorage),
         frames=_integer(dataset, "NumberOfFrames") or 1,
@@ -159,6 +168,13 @@ def _coding(dataset: Dataset) -> PixelCoding:
         has_table="ModalityLUTSequence" in dataset,
         padding=_padding(dataset, bits),
     )
+
+
+def _rescale(dataset: Dataset, keyword: str) -> float | None:
+    number = _number(dataset, keyword)
+    if number is not None and abs(number) > _LARGEST_RESCALE:
+        raise InputError(f"expected a {keyword} that gives values of a scan, got {number:g}; repair the header")
+    return number
 
 
 def _padding(dataset: Dataset, bits: int) -> tuple[int, int] | None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset, FileDataset, dcmread
 from pydicom.uid import CTImageStorage, ImplicitVRLittleEndian, generate_uid
 
+from sliceweave.pipelines.bounded_file import BoundedFile
 from sliceweave.pipelines.dicom_headers import DAMAGED, PixelCoding, SliceHeader, damaged
 from sliceweave.pipelines.errors import InputError
 
@@ -57,7 +58,8 @@ def padding_is_tissue(coding: PixelCoding) -> bool:
 def _stored(path: Path) -> NDArray[Any]:
     """Stored numbers (rows, columns): pydicom's decoders first, then GDCM's for what they lack."""
     try:
-        dataset = dcmread(path, specific_tags=_PIXEL_TAGS, force=True)
+        with BoundedFile(path) as file:
+            dataset = dcmread(file, specific_tags=_PIXEL_TAGS, force=True)
         dataset.file_meta.setdefault("TransferSyntaxUID", ImplicitVRLittleEndian)  # what has no preamble has none
         try:
             return np.asarray(dataset.pixel_array)

@@ -57,7 +57,9 @@ def pending(dataset_dir: str | None, report: Report, model: Model, pictures: boo
         mask, picture = output_paths(report, case["study_id"])
         written = mask.is_file() and (picture.is_file() or not yes_or_no(pictures, "pictures"))
         current = written and mask.stat().st_mtime >= changed_at(case)
-        if not (current and report.done(case["study_id"], model.name, model.version, sha256_of(Path(case["image"])))):
+        image = Path(case["image"])
+        known = report.known_sha256(case["study_id"], image)
+        if not (current and report.done(case["study_id"], model.name, model.version, known or sha256_of(image))):
             due.append(case)
     logger.info("%d studies, %d of them finished earlier", len(cases), len(cases) - len(due))
     return due
@@ -185,7 +187,7 @@ class VolumeReport:
             remove(picture_path)
         else:
             write_png(picture, picture_path)
-        self.report.add(rows)
+        self.report.add(rows, Path(case["image"]))
         return ""
 
     def findings(self, case: Case, study: ReadStudy, segmented: Segmented) -> tuple[StudyRows, Picture | None]:
@@ -231,6 +233,7 @@ def run(evaluator: SupervisedEvaluator, report: Report, strict: bool = False, re
         SystemExit: with status 1, `strict` and a study has failed; with 130, the user stopped the run.
     """
     strict = yes_or_no(strict, "strict")
+    report.claim()
     if record is not None:
         record.begin(report.directory)
     try:
@@ -239,6 +242,8 @@ def run(evaluator: SupervisedEvaluator, report: Report, strict: bool = False, re
     except KeyboardInterrupt:
         logger.warning("stopped; the rows in %s are whole, --resume True goes on", report.directory)
         raise SystemExit(130) from None
+    finally:
+        report.close()
     failed = report.failed()
     if record is not None:
         _close(record, report, len(failed))

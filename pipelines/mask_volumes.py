@@ -4,6 +4,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -36,18 +37,23 @@ def run_volumes(studies: Sequence[MaskStudy], report: Report, options: MaskOptio
         InputError: the output folder cannot be written to.
     """
     _say_what_is_missing(studies, options)
-    report.start("--out")
-    for study in tqdm(studies, desc="studies", unit="study", disable=None):
-        facts, png = facts_of(study, options), picture_path(report.directory, study)
-        is_drawn = png.is_file() or not (options.pictures and study.image)
-        if is_drawn and report.done(study.study_id, MODEL, facts.model_version, facts.image_sha256):
-            continue
-        rows, picture = findings(study, facts, options)
-        if picture is None:
-            remove(png)
-        else:
-            write_png(picture, png)
-        report.add(rows)
+    with closing(report):
+        report.start("--out")
+        for study in tqdm(studies, desc="studies", unit="study", disable=None):
+            _measure(study, report, options)
+
+
+def _measure(study: MaskStudy, report: Report, options: MaskOptions) -> None:
+    facts, png = facts_of(study, options), picture_path(report.directory, study)
+    is_drawn = png.is_file() or not (options.pictures and study.image)
+    if is_drawn and report.done(study.study_id, MODEL, facts.model_version, facts.image_sha256):
+        return
+    rows, picture = findings(study, facts, options)
+    if picture is None:
+        remove(png)
+    else:
+        write_png(picture, png)
+    report.add(rows)
 
 
 def findings(study: MaskStudy, facts: StudyFacts, options: MaskOptions) -> tuple[StudyRows, Picture | None]:

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import nibabel as nib
 import numpy as np
 from isal import igzip
+from isal.igzip_lib import IsalError
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
@@ -26,9 +27,14 @@ from sliceweave.pipelines.nifti_headers import (
     voxel_offset,
 )
 
-_BROKEN = (OSError, EOFError, ValueError, KeyError, zlib.error, HeaderDataError, WrapStructError, ImageFileError)
+_BROKEN = (
+    *(OSError, EOFError, ValueError, OverflowError, KeyError),
+    *(zlib.error, HeaderDataError, WrapStructError, ImageFileError),
+    cast(type[Exception], IsalError),  # isal's stubs take the class for an instance
+)
 _CHUNK_BYTES = 1 << 20
 _BLOCK_BYTES = 1 << 23
+_MOST_BEYOND_BYTES = 1 << 26
 
 
 class Volume(NamedTuple):
@@ -102,8 +108,7 @@ class NiftiFile:
             stream.seek(voxel_offset(self.header))
             for slices in self._slices_per_block():
                 yield self._scaled(self._stored(stream, slices))
-            while stream.read(_CHUNK_BYTES):  # up to the checksum
-                pass
+            _read_to_the_checksum(stream)
 
     def _slices_per_block(self) -> list[int]:
         slice_bytes = self.shape[0] * self.shape[1] * stored_dtype(self.header).itemsize
@@ -127,6 +132,15 @@ class NiftiFile:
     @property
     def _is_scaled(self) -> bool:
         return self.header.get_slope_inter() not in ((None, None), (1.0, 0.0))
+
+
+def _read_to_the_checksum(stream: io.BufferedIOBase) -> None:
+    """Raises InputError where more than a little follows the voxels: a few megabytes can unpack to terabytes."""
+    beyond = 0
+    while chunk := stream.read(_CHUNK_BYTES):
+        beyond += len(chunk)
+        if beyond > _MOST_BEYOND_BYTES:
+            raise InputError("expected the file to end with its voxels, got much more behind them; export it again")
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from sliceweave.pipelines.volume_checks import check_scalar, check_size, check_s
 
 _HEADER_CLASSES: tuple[type[nib.Nifti1Header], ...] = (nib.Nifti1Header, nib.Nifti2Header)
 _MAGICS = (b"n+1", b"n+2")
+_MOST_OFFSET_BYTES = 1 << 26  # room for whatever extensions a header has
 _DEFLATE_LIMIT = 1032  # no deflate stream grows by more than this
 _OTHER_UNITS = {1: "metres", 3: "micrometres"}
 _PIXDIM_TOLERANCE = 0.01
@@ -127,9 +128,11 @@ def check_pixdim(header: nib.Nifti1Header) -> None:
 
 
 def voxel_offset(header: nib.Nifti1Header) -> int:
-    """The byte at which voxels begin. Raises HeaderDataError where that lies within the header."""
+    """The byte at which voxels begin. Raises HeaderDataError where that lies within the header, or far behind it."""
     least = type(header).single_vox_offset
     offset = int(header["vox_offset"]) or least
     if offset < least:
         raise HeaderDataError(f"vox offset {offset} too low")
+    if offset > _MOST_OFFSET_BYTES:
+        raise HeaderDataError(f"vox offset {offset} too high")
     return offset

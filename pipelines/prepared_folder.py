@@ -1,6 +1,7 @@
 """The plain layout: `images/`, `labels/`, `dataset.csv` and `datalist.json`, whole at every moment."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -151,5 +152,12 @@ class PreparedList(NamedTuple):
         return cases
 
     def _case(self, item: Mapping[str, str]) -> dict[str, str]:
-        files = {key: str(self.path.parent / item[key]) for key in ("image", "label")}
-        return {"study_id": item["study_id"], **files}
+        return {"study_id": item["study_id"], **{key: str(self._inside(item[key])) for key in ("image", "label")}}
+
+    def _inside(self, name: str) -> Path:
+        """Where a name leads from this list. Raises InputError where that is out of its folder."""
+        folder = self.path.parent
+        path = folder / name
+        if not Path(os.path.normpath(os.path.abspath(path))).is_relative_to(os.path.abspath(folder)):
+            raise InputError(f"{self.path}: '{name}' leaves the folder; prepare the folder again")
+        return path

@@ -1,80 +1,108 @@
-"""The report of a run: ``volumes.csv``, ``lesions.csv`` and ``slices.csv`` in the output folder."""
+"""The report of a run: a record for each study, and `volumes.csv`, `lesions.csv`, `slices.csv` made of them."""
 
 import logging
 import os
-from collections.abc import Iterable, Mapping
+import time
+from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import NamedTuple, final
+from typing import final
 
-from sliceweave.pipelines.atomic import make_folder
-from sliceweave.pipelines.cells import Cell, printable
-from sliceweave.pipelines.columns import LESION_COLUMNS, SLICE_COLUMNS, VOLUME_COLUMNS
-from sliceweave.pipelines.errors import InputError
+from sliceweave.pipelines.cells import printable
+from sliceweave.pipelines.earlier_tables import earlier_rows
+from sliceweave.pipelines.file_stamps import FileStamp
 from sliceweave.pipelines.options import yes_or_no
+from sliceweave.pipelines.record_folder import RecordFolder
+from sliceweave.pipelines.records import TABLE_COLUMNS, StudyRecord, compose, parse
 from sliceweave.pipelines.rows import StudyFacts, StudyRows, failed_rows
 from sliceweave.pipelines.tables import Table
 
-
-class _Stamp(NamedTuple):
-    """What a volumes row says about how it came about."""
-
-    status: str
-    model: str
-    model_version: str
-    image_sha256: str
-
+_SHARE_UNSAVED = 50
 
 logger = logging.getLogger(__name__)
 
 
 @final
 class Report:
-    """Three tables that hold whole studies only and can be read at any moment, also after a kill.
+    """Records, and three tables that hold whole studies only and can be read at any moment, also after a kill.
 
-    ``start`` comes before the first ``add``, and one process at a time may write to a folder. Rows stand in the order
-    in which studies were first added; a study added again replaces its rows where they stand. A study counts once its
-    ``volumes.csv`` rows are there: that table is written last.
+    ``start`` comes before the first ``add`` and ``close`` after the last; between them no other process can start
+    here. Rows stand in the order in which studies were first added; a study added again replaces its rows where they
+    stand. A study counts once its record is there. The tables follow at once while there are few, later after every
+    fiftieth part of them, so that a cohort costs time in proportion to its size.
     """
 
     def __init__(self, directory: Path | str, resume: bool | str = False) -> None:
         """Writes nothing yet; with ``resume`` reads what an earlier run finished.
 
         Raises:
-            InputError: an earlier table is damaged or not one of ours.
+            InputError: results of a version without records are damaged or not ours.
         """
         self.directory = Path(str(directory))
-        self._volumes = Table(self.directory / "volumes.csv", VOLUME_COLUMNS)
-        self._lesions = Table(self.directory / "lesions.csv", LESION_COLUMNS)
-        self._slices = Table(self.directory / "slices.csv", SLICE_COLUMNS)
-        self._stamps: dict[str, set[_Stamp]] = {}
+        self._folder = RecordFolder(self.directory)
+        self._tables = {name: Table(self.directory / f"{name}.csv", columns) for name, columns in TABLE_COLUMNS.items()}
+        self._records: dict[str, StudyRecord] = {}
+        self._taken_over: dict[str, bytes] = {}
         self._resumes = yes_or_no(resume, "resume")
-        if self._resumes and os.path.exists(self._volumes.path):
-            self._take_over()
+        self._began_s = time.time()
+        self._unsaved = 0
+        if self._resumes:
+            self._read()
 
-    def start(self, option: str = "--output_dir") -> None:
-        """Creates the folder and its tables: empty, whatever stood there before, or as resumed.
+    def claim(self, option: str = "--output_dir") -> None:
+        """Creates the folder and keeps other processes from it, until ``close``.
 
         Args:
             option: what names the folder on the command line.
 
         Raises:
-            InputError: the folder cannot be written to.
+            InputError: the folder cannot be written to, or another run is writing there.
         """
-        make_folder(self.directory, f"choose another folder with {option}")
-        if not self._resumes and os.path.exists(self._volumes.path):
-            logger.warning("%s: the tables of an earlier run are replaced", self.directory)
-        # Here volumes.csv comes first: its old rows must not vouch for the other tables once those are new.
-        for table in (self._volumes, self._lesions, self._slices):
-            table.save()
+        self._folder.claim(f"choose another folder with {option}")
 
-    def add(self, rows: StudyRows) -> None:
-        """Writes the rows of a study. Raises InputError if a table cannot be written; all tables then stay readable."""
-        self._lesions.put(rows.study_id, rows.lesions)
-        self._slices.put(rows.study_id, rows.slices)
-        self._volumes.put(rows.study_id, rows.volumes)
-        self._stamps[printable(rows.study_id)] = _stamps(rows.volumes)
-        for table in (self._lesions, self._slices, self._volumes):
-            table.save()
+    def start(self, option: str = "--output_dir") -> None:
+        """Claims the folder and creates its tables: empty, whatever stood there before, or as resumed.
+
+        Raises:
+            InputError: as ``claim``.
+        """
+        self.claim(option)
+        if not self._resumes:
+            if os.path.exists(self._tables["volumes"].path):
+                logger.warning("%s: the tables of an earlier run are replaced", self.directory)
+            self._folder.clear()
+        for study_id, text in self._taken_over.items():
+            self._folder.write(study_id, text)
+        self._taken_over = {}
+        # volumes.csv first: its old rows must not vouch for the other tables once those are new.
+        self._save(("volumes", "lesions", "slices"))
+
+    def close(self) -> None:
+        """Brings the tables up to date and lets other processes write. Raises InputError where that fails."""
+        try:
+            if self._unsaved and self._folder.is_claimed:
+                self._save()
+        finally:
+            self._folder.release()
+
+    def add(self, rows: StudyRows, image: Path | None = None) -> None:
+        """Writes the record of a study, and the tables if it is time. Raises InputError where it cannot; all files
+        then stay readable.
+
+        Args:
+            image: the file it was measured from; where it stays as it is, a resumed run need not read it again.
+        """
+        if not self._folder.is_claimed:
+            self.claim()
+        study_id = printable(rows.study_id)
+        before = self._records.get(study_id)
+        number = before.number if before else 1 + max((r.number for r in self._last()), default=0)
+        text = compose(rows, number, _now(), FileStamp.of(image, self._began_s) if image else None)
+        self._folder.write(study_id, text)
+        self._take(parse(text))
+        self._unsaved += 1
+        if self._unsaved * _SHARE_UNSAVED >= len(self._records):
+            self._save()
 
     def fail(self, facts: StudyFacts, reason: str) -> None:
         """Writes the row of a study that could not be measured. Raises InputError as ``add`` does."""
@@ -82,42 +110,54 @@ class Report:
 
     def done(self, study_id: str, model: str, model_version: str, image_sha256: str | None = None) -> bool:
         """Whether all rows of the study are ok and of this model version, and of this image if one is named."""
-        stamps = self._stamps.get(printable(study_id), set())
-        return bool(stamps) and all(
-            stamp == ("ok", model, model_version, stamp.image_sha256 if image_sha256 is None else image_sha256)
-            for stamp in stamps
-        )
+        record = self._records.get(printable(study_id))
+        return record is not None and record.is_of(model, model_version, image_sha256)
+
+    def known_sha256(self, study_id: str, image: Path) -> str:
+        """The image's hash as it was recorded, if the file has not been changed since; else an empty text."""
+        record = self._records.get(printable(study_id))
+        if record is None or record.image is None or record.image != FileStamp.of(image):
+            return ""
+        return record.image_sha256
 
     def studies(self) -> int:
         """How many studies have rows."""
-        return len(self._stamps)
+        return len(self._records)
 
     def failed(self) -> list[str]:
         """Ids of the studies that could not be measured."""
-        return [study_id for study_id, stamps in self._stamps.items() if any(s.status == "failed" for s in stamps)]
+        return [study_id for study_id, record in self._records.items() if record.status == "failed"]
+
+    def _last(self) -> list[StudyRecord]:
+        return [next(reversed(self._records.values()))] if self._records else []
+
+    def _read(self) -> None:
+        if not self._folder.exists() and os.path.exists(self._tables["volumes"].path):
+            self._take_over()
+            return
+        records, wrong = self._folder.read()
+        for line in wrong:
+            logger.warning("%s; it counts for nothing", line)
+        for record in records.values():
+            self._take(record)
+        self._unsaved = len(records)  # a run that was killed may have left the tables behind its records
 
     def _take_over(self) -> None:
-        rows = self._volumes.load()
-        _check_labels(self._volumes.path, rows)
-        for row in rows:
-            self._stamps.setdefault(row["study_id"], set()).update(_stamps([row]))
-        for table in (self._lesions, self._slices):
-            # A run killed in its first moments leaves volumes.csv without rows and without its companions.
-            if rows or os.path.exists(table.path):
-                table.load()
-            table.keep_only(self._stamps)
+        for number, rows in enumerate(earlier_rows(self.directory), start=1):
+            text = compose(rows, number, _now())
+            self._taken_over[rows.study_id] = text
+            self._take(parse(text))
+
+    def _take(self, record: StudyRecord) -> None:
+        self._records[record.study_id] = replace(record, tables={})
+        for name, table in self._tables.items():
+            table.put_cells(record.study_id, record.tables[name])
+
+    def _save(self, order: tuple[str, ...] = ("lesions", "slices", "volumes")) -> None:
+        for name in order:
+            self._tables[name].save()
+        self._unsaved = 0
 
 
-def _stamps(rows: Iterable[Mapping[str, Cell]]) -> set[_Stamp]:
-    return {_Stamp(*(str(row[column]) for column in _Stamp._fields)) for row in rows}
-
-
-def _check_labels(path: Path, rows: Iterable[Mapping[str, str]]) -> None:
-    seen = set()
-    for row in rows:
-        key = row["study_id"], row["label"]
-        if row["status"] not in ("ok", "failed"):
-            raise InputError(f"{path}: study {key[0]}: expected status ok or failed, found {row['status']!r}")
-        if key in seen:
-            raise InputError(f"{path}: study {key[0]} has two rows for label {key[1]!r}; remove one")
-        seen.add(key)
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

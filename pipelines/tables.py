@@ -5,6 +5,7 @@ Files are UTF-8 without a byte-order mark, with newlines ``\\n``; see ``cells`` 
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import final
@@ -46,14 +47,11 @@ class Table:
 
     def put(self, study_id: str, rows: Iterable[Mapping[str, Cell]]) -> None:
         """Sets the rows of a study: in place where it had some, else at the end. Each row fills every column."""
-        self._lines[printable(study_id)] = b"".join(
-            _csv_line([format_cell(row[column]) for column in self._columns]) for row in rows
-        )
+        self.put_cells(study_id, ([format_cell(row[column]) for column in self._columns] for row in rows))
 
-    def keep_only(self, study_ids: Iterable[str]) -> None:
-        """Drops the rows of all other studies."""
-        kept = set(study_ids)
-        self._lines = {study_id: lines for study_id, lines in self._lines.items() if study_id in kept}
+    def put_cells(self, study_id: str, rows: Iterable[Iterable[str]]) -> None:
+        """Sets the rows of a study as ``put`` does, from finished cells in the order of the columns."""
+        self._lines[printable(study_id)] = b"".join(map(_csv_line, rows))
 
     def save(self) -> None:
         """Replaces the file in one step. Raises InputError where it cannot, and the old file stays."""
@@ -107,6 +105,7 @@ class Table:
         return InputError(f"{self.path}, line {line}: {what}; {_REMEDY}")
 
 
+_NEEDS_QUOTES = re.compile(r'["\r\n]')
 _REMEDY = "restore the file, or write to an empty output folder"
 
 
@@ -125,6 +124,10 @@ def _is_number(cell: str) -> bool:
 
 
 def _csv_line(cells: Iterable[str]) -> bytes:
+    cells = list(cells)
+    line = ",".join(cells)
+    if len(cells) > 1 and line.count(",") < len(cells) and not _NEEDS_QUOTES.search(line):
+        return f"{line}\n".encode()
     buffer = io.StringIO(newline="")
     # A writer quotes the characters of its line end: with \r\n a lone CR inside a cell is quoted on every Python.
     csv.writer(buffer, lineterminator="\r\n").writerow(cells)

@@ -244,7 +244,8 @@ def test_what_an_earlier_run_left_of_a_study_that_now_fails_is_removed(good: Pat
         (tmp_path / name).write_bytes(b"old")
     handler.cases, handler.bar, handler.began = {"s": {"study_id": "s", "image": str(good)}}, tqdm(disable=True), 0.0
     handler(engine)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["lesions.csv", "slices.csv", "volumes.csv"]
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["lesions.csv", "records", "slices.csv", "volumes.csv"]
 
 
 def test_nothing_is_written_outside_the_output_folder(outcome: tuple[Path, pd.DataFrame]) -> None:

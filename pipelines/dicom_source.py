@@ -1,0 +1,108 @@
+"""The series that a mask was made from, and the mask on the series' own slices."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset, dcmread
+
+from sliceweave.pipelines.bounded_file import BoundedFile
+from sliceweave.pipelines.dicom_checks import check_series
+from sliceweave.pipelines.dicom_geometry import by_position, series_geometry
+from sliceweave.pipelines.dicom_headers import DAMAGED, SliceHeader, damaged, read_header
+from sliceweave.pipelines.errors import InputError
+from sliceweave.pipelines.geometry import Geometry
+from sliceweave.pipelines.label_maps import Labels, read_label_map
+
+_TOLERANCE_MM = 0.05
+_NEEDED = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
+_MAY_BE_EMPTY = (
+    *("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
+    *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """The slices of a series in order along their normal, without pixels, and their grid (columns, rows, slices)."""
+
+    slices: Sequence[Dataset]
+    geometry: Geometry
+
+
+def read_series(folder: Path) -> Series:
+    """The series in a folder; of slices that come twice the first.
+
+    Raises:
+        InputError: no series, several, damaged files, or slices that lack what results have to refer to.
+    """
+    headers = [header for path in _files(folder) if (header := _image_header(path))]
+    if not headers:
+        raise InputError(f"{folder}: expected the folder of a DICOM series, got no image in it; check the path")
+    if (count := len({header.series_uid for header in headers})) > 1:
+        raise InputError(f"{folder}: expected one series, got {count}; give a folder with the mask's own series alone")
+    check_series(headers)
+    slices = [group[0] for group in by_position(headers)]
+    return Series([_dataset(header.path) for header in slices], series_geometry(slices))
+
+
+def mask_on_series(mask: Path, series: Series) -> Labels:
+    """The mask's labels (columns, rows, slices) on the series' slices, its axes turned to theirs where they differ.
+
+    Raises:
+        InputError: it cannot be read, or its voxels are not the series' own.
+    """
+    found = read_label_map(mask)
+    wanted = series.geometry
+    turn = nib.orientations.ornt_transform(
+        nib.io_orientation(found.geometry.affine_ras), nib.io_orientation(wanted.affine_ras)
+    )
+    labels = nib.orientations.apply_orientation(found.labels, turn)
+    affine = found.geometry.affine_ras @ nib.orientations.inv_ornt_aff(turn, found.geometry.shape)
+    if labels.shape != wanted.shape or _farthest_mm(affine, wanted) > _TOLERANCE_MM:
+        raise InputError(
+            f"{mask.name}: expected a mask on the series' own voxels, {_text(wanted.shape)}, got another grid, "
+            f"{_text(labels.shape)}; give the series it was made from"
+        )
+    return np.asarray(labels)
+
+
+def _files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise InputError(f"{folder}: expected the folder of a DICOM series; check the path")
+    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+
+
+def _image_header(path: Path) -> SliceHeader | None:
+    with path.open("rb") as file:
+        is_dicom = path.suffix.lower() in (".dcm", ".ima") or file.read(132)[128:] == b"DICM"
+    return read_header(path) if is_dicom and path.name.upper() != "DICOMDIR" else None
+
+
+def _dataset(path: Path) -> Dataset:
+    try:
+        with BoundedFile(path) as file:
+            dataset = dcmread(file, stop_before_pixels=True, force=True)
+        missing = [keyword for keyword in _NEEDED if not dataset.get(keyword)]
+    except DAMAGED as error:
+        raise InputError(damaged(path, error)) from error
+    if missing:
+        raise InputError(f"{path.name}: expected a {missing[0]} to refer to, got none; repair the header")
+    for keyword in _MAY_BE_EMPTY:
+        if keyword not in dataset:
+            setattr(dataset, keyword, None)
+    return dataset
+
+
+def _farthest_mm(affine: NDArray[np.float64], geometry: Geometry) -> float:
+    """How far the corners of two grids of one shape lie apart."""
+    corners = np.array(np.meshgrid(*([0, size - 1] for size in geometry.shape))).reshape(3, -1)
+    apart = (affine - geometry.affine_ras)[:3] @ np.vstack([corners, np.ones(corners.shape[1])])
+    return float(np.linalg.norm(apart, axis=0).max())
+
+
+def _text(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
