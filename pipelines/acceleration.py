@@ -1,7 +1,8 @@
 """A network made fast for inference on the machine at hand: what its processor has, found when the run begins."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -43,8 +44,7 @@ def for_inference(
     """The network in evaluation mode, changed in place so that it gives the same logits, but for rounding, sooner.
 
     Batch normalisation goes into the convolutions before it. On a processor, channels come last in two dimensions,
-    unless there is group normalisation: torch's is off by up to 1e-3 in that layout. Subnormal numbers count as zero
-    from now on: some processors take a hundred times longer over them.
+    unless there is group normalisation: torch's is off by up to 1e-3 in that layout.
 
     Args:
         compile: compiled by `torch.compile`, once a run: pays from some hundred slices.
@@ -54,11 +54,19 @@ def for_inference(
     """
     network.eval()
     fold_batch_norms(network)
-    if torch.device(device).type == "cpu":
-        torch.set_flush_denormal(True)
-        if _is_flat(network) and not _has_group_norm(network):
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if torch.device(device).type == "cpu" and _is_flat(network) and not _has_group_norm(network):
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return compiled(network) if yes_or_no(compile, "compile") else network
+
+
+@contextmanager
+def subnormals_as_zero() -> Iterator[None]:
+    """In this thread and those it starts: some processors take a hundred times longer over subnormal numbers."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def compiled(network: torch.nn.Module) -> torch.nn.Module:

@@ -13,6 +13,7 @@ from monai.engines import SupervisedEvaluator
 from monai.utils import convert_to_numpy
 from tqdm import tqdm
 
+from sliceweave.pipelines.acceleration import subnormals_as_zero
 from sliceweave.pipelines.atomic import remove
 from sliceweave.pipelines.datasets import datalist
 from sliceweave.pipelines.errors import reason_of
@@ -238,7 +239,8 @@ def run(evaluator: SupervisedEvaluator, report: Report, strict: bool = False, re
         record.begin(report.directory)
     try:
         if evaluator.state.epoch_length:
-            evaluator.run()
+            with subnormals_as_zero():
+                evaluator.run()
     except KeyboardInterrupt:
         logger.warning("stopped; the rows in %s are whole, --resume True goes on", report.directory)
         raise SystemExit(130) from None

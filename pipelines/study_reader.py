@@ -44,6 +44,10 @@ class StudyReader(ImageReader):
         self._kept: dict[Path, ReadStudy] = {}
         self._lock = Lock()  # one thread reads, another takes
 
+    def __reduce__(self) -> tuple[type["StudyReader"], tuple[()]]:
+        """Another process gets a reader that has kept nothing; a cache knows them all for the same."""
+        return type(self), ()
+
     def taken(self, image: Path, study_id: str = "") -> ReadStudy:
         """The study as `read_scan` gives it and its file's hash: as it was read and kept, else read now.
 

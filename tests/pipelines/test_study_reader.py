@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import pickle
 from pathlib import Path
 
 import nibabel as nib
@@ -65,3 +66,11 @@ def test_studies_beyond_the_limit_are_read_again(image: Path, monkeypatch: pytes
 
 def test_a_missing_file_has_no_hash(tmp_path: Path) -> None:
     assert sha256_of(tmp_path / "nowhere") == ""
+
+
+def test_another_process_gets_a_reader_that_kept_nothing() -> None:
+    reader = StudyReader()
+    reader.keeps = True
+    again = pickle.loads(pickle.dumps(reader))
+    assert type(again) is StudyReader
+    assert not again.keeps
