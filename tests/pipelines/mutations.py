@@ -184,6 +184,8 @@ def _dicom(edits: list[tuple[int, Callable[[Dataset], None]]], harms: list[tuple
 def _bytes_of(dataset: Dataset) -> bytes:
     buffer = io.BytesIO()
     dataset.file_meta.MediaStorageSOPClassUID = CTImageStorage
+    if "PixelData" in dataset:
+        dataset["PixelData"].VR = "OW"  # told, for what else would tell may be gone
     dataset.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()
 
