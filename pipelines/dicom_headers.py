@@ -40,6 +40,7 @@ _TAGS = [
 
 
 _LARGEST_RESCALE = 1e9
+_MOST_BITS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,20 +155,27 @@ def _header(path: Path, dataset: Dataset) -> SliceHeader:
 
 
 def _coding(dataset: Dataset) -> PixelCoding:
-    bits = _integer(dataset, "BitsAllocated") or 16
+    bits = _bits(dataset, "BitsAllocated") or 16
     slope, intercept = _rescale(dataset, "RescaleSlope"), _rescale(dataset, "RescaleIntercept")
     return PixelCoding(
         is_ct=(_text(dataset, "Modality") or dataset.get("SOPClassUID")) in ("CT", CTImageStorage),
         frames=_integer(dataset, "NumberOfFrames") or 1,
         samples=_integer(dataset, "SamplesPerPixel") or 1,
         photometric=_text(dataset, "PhotometricInterpretation") or "MONOCHROME2",
-        bits_stored=_integer(dataset, "BitsStored") or bits,
+        bits_stored=_bits(dataset, "BitsStored") or bits,
         is_signed=_integer(dataset, "PixelRepresentation") == 1,
         slope=1.0 if slope is None else slope,
         intercept=intercept or 0.0,
         has_table="ModalityLUTSequence" in dataset,
         padding=_padding(dataset, bits),
     )
+
+
+def _bits(dataset: Dataset, keyword: str) -> int | None:
+    number = _integer(dataset, keyword)
+    if number is not None and not 0 <= number <= _MOST_BITS:
+        raise InputError(f"expected at most {_MOST_BITS} {keyword}, got {number}; repair the header")
+    return number
 
 
 def _rescale(dataset: Dataset, keyword: str) -> float | None:

@@ -186,7 +186,8 @@ def _bytes_of(dataset: Dataset) -> bytes:
     dataset.file_meta.MediaStorageSOPClassUID = CTImageStorage
     if "PixelData" in dataset:
         dataset["PixelData"].VR = "OW"  # told, for what else would tell may be gone
-    dataset.save_as(buffer, enforce_file_format=True)
+    dataset.preamble = bytes(128)
+    dataset.save_as(buffer, enforce_file_format=False)  # which would refuse to write what is to be refused when read
     return buffer.getvalue()
 
 

@@ -161,6 +161,15 @@ def test_a_rescaling_beyond_all_scans_is_refused(tmp_path: Path, entry: str) -> 
         read_header(path)
 
 
+@pytest.mark.parametrize("entry", ["BitsAllocated", "BitsStored"])
+def test_more_bits_than_any_number_has_are_refused(tmp_path: Path, entry: str) -> None:
+    slices = datasets(miniature())
+    setattr(slices[0], entry, 65535)
+    path = save(slices[:1], tmp_path)[0]
+    with pytest.raises(InputError, match=rf"001\.dcm: expected at most 64 {entry}, got 65535"):
+        read_header(path)
+
+
 def test_a_zero_byte_in_a_manifest_is_refused(tmp_path: Path) -> None:
     (tmp_path / "studies.csv").write_bytes(b"study_id,image\na,b\0.nii\n")
     with pytest.raises(InputError, match="line 2 holds a zero byte"):
