@@ -9,7 +9,7 @@ BUNDLE = $(shell $(BIN)/sliceweave bundle $(TASK))
 
 TRAINED_ON_hematoma := --studies 150
 TRAINED_ON_lung_infection := --studies 90
-TRAINED_ON_liver_tumor := --studies 70
+TRAINED_ON_liver_tumor := --studies 120 --even_kinds
 TRAINED_ON_knee_cartilage := --studies 24 --slices 80
 TRAINED_ON_echo_left_ventricle := --studies 160 --slices 8
 # Half again as fast where the processor knows bf16; leave it out elsewhere.

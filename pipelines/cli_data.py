@@ -21,6 +21,9 @@ def phantom(
     tilt: Annotated[float, typer.Option(min=-45, max=45, help="Gantry tilt in degrees.")] = 0.0,
     oblique: Annotated[bool, typer.Option("--oblique", help="Slices oblique to the body.")] = False,
     uneven: Annotated[bool, typer.Option("--uneven", help="Slice gaps that change, with <id>.geometry.json.")] = False,
+    even_kinds: Annotated[
+        bool, typer.Option("--even_kinds", help="Rare kinds of lesions (bright liver tumours) as often as the others.")
+    ] = False,
 ) -> None:
     """Generate labelled studies with known volumes; a rerun makes only what is missing.
 
@@ -33,7 +36,8 @@ def phantom(
     from sliceweave.pipelines.phantom_tasks import phantom_task
 
     options = phantom_task(task).options
-    options = replace(options.with_slices(slices or options.slices), tilt_deg=tilt, oblique=oblique, uneven=uneven)
+    scanned = {"tilt_deg": tilt, "oblique": oblique, "uneven": uneven, "even_kinds": even_kinds}
+    options = replace(options.with_slices(slices or options.slices), **scanned)
     write_phantoms(task, directory, studies, seed, options)
     typer.echo(f"{studies} studies in {directory}/images, what is known of them in {directory}/truth.csv")
 

@@ -38,15 +38,15 @@ ABDOMEN_OPTIONS = PhantomOptions(size=512, slices=48, spacing_mm=(0.75, 0.75, 4.
 TUMOR = 1
 
 
-def grow_abdomen(rng: np.random.Generator, healthy: bool, turn: int = 0) -> Subject:
-    """An upper abdomen; `turn` decides which kind of tumour comes first."""
+def grow_abdomen(rng: np.random.Generator, healthy: bool, turn: int = 0, even_kinds: bool = False) -> Subject:
+    """An upper abdomen; `turn` decides which kind of tumour comes first, `even_kinds` makes the rare kind frequent."""
     turned, shift_mm = draw_pose(rng)
     traits = draw_torso_traits(rng) | draw_organ_traits(rng)
     traits["width"] *= rng.uniform(1.0, 1.08)
     fields = _body(rng, traits)
     kinds: tuple[str, ...] = ()
     if not healthy:
-        tumors, kinds = seed_tumors(rng, fields["liver"], traits, turn)
+        tumors, kinds = seed_tumors(rng, fields["liver"], traits, turn, even_kinds)
         fields |= tumors
     labels = {TUMOR: tumor_share}
     return Subject(TORSO, on_lattice(fields), partial(abdomen_hu, traits=traits), labels, turned, shift_mm, kinds)

@@ -24,6 +24,7 @@ class PhantomOptions:
         oblique: the whole scan is rotated against the world's axes.
         uneven: slice distances change within the scan, with one overlap, as in base-to-vertex protocols.
         healthy_share: share of studies without a lesion; the first three of every seed always have one.
+        even_kinds: lesions that are rare among patients are as frequent as the others; to train on, not to score.
         plane: what a slice is, "axial" or "sagittal".
     """
 
@@ -34,6 +35,7 @@ class PhantomOptions:
     oblique: bool = False
     uneven: bool = False
     healthy_share: float = 0.1
+    even_kinds: bool = False
     plane: str = "axial"
 
     def with_slices(self, slices: int) -> "PhantomOptions":

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.phantom_abdomen import ABDOMEN_OPTIONS, grow_abdomen
@@ -13,6 +14,11 @@ from sliceweave.pipelines.phantom_grid import PhantomOptions, ScanGrid, scan_gri
 from sliceweave.pipelines.phantom_hematoma import grow_bleeding_head
 from sliceweave.pipelines.phantom_knee import KNEE_LABELS, KNEE_OPTIONS, grow_knee
 from sliceweave.pipelines.phantom_mr import draw_mr_scanner
+
+
+def _make_abdomen(seed: int, index: int, options: PhantomOptions) -> PhantomCase:
+    grow = partial(grow_abdomen, even_kinds=options.even_kinds)
+    return ScannedPhantom(grow, draw_ct_scanner, {1: "volume_ml"})(seed, index, options)
 
 
 def _stated_grid(_seed: int, _index: int, options: PhantomOptions) -> ScanGrid:
@@ -37,7 +43,7 @@ class PhantomTask:
 TASKS: Mapping[str, PhantomTask] = {
     "hematoma": PhantomTask(PhantomOptions(), ScannedPhantom(grow_bleeding_head, draw_head_scanner, {1: "volume_ml"})),
     "lung_infection": PhantomTask(CHEST_OPTIONS, ScannedPhantom(grow_chest, draw_ct_scanner, {1: "volume_ml"})),
-    "liver_tumor": PhantomTask(ABDOMEN_OPTIONS, ScannedPhantom(grow_abdomen, draw_ct_scanner, {1: "volume_ml"})),
+    "liver_tumor": PhantomTask(ABDOMEN_OPTIONS, _make_abdomen),
     "knee_cartilage": PhantomTask(
         KNEE_OPTIONS,
         ScannedPhantom(grow_knee, draw_mr_scanner, {value: f"{name}_ml" for value, name in KNEE_LABELS.items()}),

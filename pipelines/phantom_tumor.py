@@ -26,7 +26,7 @@ def tumor_share(samples: Fields) -> Field:
 
 
 def seed_tumors(
-    rng: np.random.Generator, liver: Field, traits: dict[str, float], turn: int
+    rng: np.random.Generator, liver: Field, traits: dict[str, float], turn: int, even_kinds: bool = False
 ) -> tuple[Fields, tuple[str, ...]]:
     """Fields of the tumours of a healthy liver, and their kinds, the one whose turn it is first.
 
@@ -37,7 +37,7 @@ def seed_tumors(
     grown: Fields = {"tumor": empty, "necrosis": empty.copy()}
     grown |= {"drop": empty * 0, "rim": empty * 0, "hem": empty * 0 + 1}
     lumps = TORSO.noise(rng, 70), TORSO.noise(rng, 32), TORSO.noise(rng, 16)
-    tumors = _draw_tumors(rng, liver, KINDS[turn % len(KINDS)])
+    tumors = draw_tumors(rng, liver, KINDS[turn % len(KINDS)], even_kinds)
     contrast_hu = rng.uniform(24, 65) if traits["liver_hu"] > 85 else rng.uniform(20, 38)
     for tumor in tumors:
         _grow(rng, grown, (liver, *lumps), tumor)
@@ -58,15 +58,19 @@ def with_tumors(liver_hu: Field, samples: Fields, traits: dict[str, float]) -> F
     return liver_hu + (inside - liver_hu) * share
 
 
-def _draw_tumors(rng: np.random.Generator, liver: Field, lead: str) -> list[Focus]:
-    """Between one and eight tumours anywhere in the liver, some under its capsule; the first is never a small one."""
+def draw_tumors(rng: np.random.Generator, liver: Field, lead: str, even_kinds: bool = False) -> list[Focus]:
+    """Between one and eight tumours anywhere in the liver, some under its capsule; the first is never a small one.
+
+    Of the others few are bright, or with `even_kinds` as many as of any kind.
+    """
+    bright_share = 1 / (len(KINDS) + 1) if even_kinds else _BRIGHT_SHARE
     count = int(np.clip(np.round(np.exp(rng.uniform(0, np.log(_MOST_TUMORS + 0.49)))), 1, _MOST_TUMORS))
     places = np.argwhere(liver > 2.5)
     chosen = places[rng.choice(len(places), count)]
     chosen[0] = rng.choice(np.argwhere(liver > min(_LEADING_DEPTH_MM, 0.9 * liver.max())))
     points = np.array(TORSO.low_mm) + TORSO.step_mm * chosen
     kinds = [lead, *map(str, rng.choice([lead, lead, *KINDS], count - 1))]
-    is_bright = rng.uniform(size=count) < _BRIGHT_SHARE
+    is_bright = rng.uniform(size=count) < bright_share
     is_bright[0] = False
     kinds = [BRIGHT if bright else kind for bright, kind in zip(is_bright, kinds, strict=True)]
     largest = _RADII_MM[1] / count**0.25

@@ -9,7 +9,8 @@ from torso_phantoms import SMALL, VARIANTS, litres, looks, only, scanned, volume
 
 from sliceweave.pipelines.phantom_abdomen import ABDOMEN_OPTIONS, grow_abdomen
 from sliceweave.pipelines.phantom_subject import Subject
-from sliceweave.pipelines.phantom_tumor import BRIGHT, KINDS
+from sliceweave.pipelines.phantom_torso import TORSO
+from sliceweave.pipelines.phantom_tumor import BRIGHT, KINDS, draw_tumors
 from sliceweave.transforms.lattice import Field, ramp
 
 TURNS = [0, 1, *(pytest.param(turn, marks=pytest.mark.slow) for turn in range(2, len(KINDS)))]
@@ -39,6 +40,17 @@ def test_all_kinds_of_tumour_take_turns() -> None:
     leads = [abdomen(turn).kinds[0] for turn in range(len(KINDS))]
     assert all(lead in (kind, BRIGHT) for lead, kind in zip(leads, KINDS, strict=True))
     assert len(set(leads)) > 3
+
+
+def test_a_rare_kind_of_tumour_is_as_frequent_as_the_others_on_request() -> None:
+    numbers = range(200)
+    liver = np.full(TORSO.shape, 20.0, np.float32)
+    drawn = [
+        [focus.kind for n in numbers for focus in draw_tumors(np.random.default_rng(n), liver, "plain", even)[1:]]
+        for even in (False, True)
+    ]
+    shares = [kinds.count(BRIGHT) / len(kinds) for kinds in drawn]
+    assert shares[0] < 0.1 < 0.13 < shares[1] < 0.21
 
 
 @cache
