@@ -36,8 +36,8 @@ def phantom(
     from sliceweave.pipelines.phantom_tasks import phantom_task
 
     options = phantom_task(task).options
-    scanned = {"tilt_deg": tilt, "oblique": oblique, "uneven": uneven, "even_kinds": even_kinds}
-    options = replace(options.with_slices(slices or options.slices), **scanned)
+    options = options.with_slices(slices or options.slices)
+    options = replace(options, tilt_deg=tilt, oblique=oblique, uneven=uneven, even_kinds=even_kinds)
     write_phantoms(task, directory, studies, seed, options)
     typer.echo(f"{studies} studies in {directory}/images, what is known of them in {directory}/truth.csv")
 
