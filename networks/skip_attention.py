@@ -5,6 +5,7 @@ Woo et al., *CBAM: convolutional block attention module*, 2018, doi:10.1007/978-
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from sliceweave.networks.blocks import conv
 
@@ -22,7 +23,8 @@ class ChannelAttention(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         axes = list(range(2, x.dim()))  # flattened, a map with channels last would be copied
-        weight = torch.sigmoid(self.mlp(x.mean(axes)) + self.mlp(x.amax(axes)))
+        highest = F.adaptive_max_pool2d(x, 1) if x.dim() == 4 else F.adaptive_max_pool3d(x, 1)  # amax: 10 times slower
+        weight = torch.sigmoid(self.mlp(x.mean(axes)) + self.mlp(highest.flatten(1)))
         for _ in axes:
             weight = weight.unsqueeze(-1)
         return x * weight
@@ -39,5 +41,6 @@ class SpatialAttention(nn.Module):
         self.conv = conv(spatial_dims, 2, 1, kernel_size=7)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        summary = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], dim=1)
+        planes = x.contiguous()  # with channels last, to find the maxima takes longer than to copy
+        summary = torch.cat([planes.mean(1, keepdim=True), planes.amax(1, keepdim=True)], dim=1)
         return x * torch.sigmoid(self.conv(summary))
