@@ -19,6 +19,7 @@ from sliceweave.transforms.hematoma_tissue import bleed
 
 _TRIES = 8
 _LEAST_ML = 0.02
+_SEEN_HU = 8.0  # above the brain at least: what nobody could outline is not the truth
 _INT16 = np.iinfo(np.int16)
 
 
@@ -73,7 +74,7 @@ def paint_study(head: Study, seed: tuple[int, int], options: PaintOptions) -> Pa
     bleedings: tuple[Bleeding, ...] = ()
     if not is_healthy:
         scan, bleedings = _bled(scan, rng, options.odds)
-    contrast_hu = _contrast_hu(scan, plain) if bleedings else None
+    contrast_hu = _contrast_of(scan, plain) if bleedings else None
     if options.is_varied:
         scan = _varied(scan, RandomizeAppearance(), rng)
     return _closed(scan, turn, bleedings, contrast_hu)
@@ -101,14 +102,16 @@ def _varied(scan: HeadScan, transform: HeadTransform, rng: np.random.RandomState
 def _bled(
     scan: HeadScan, rng: np.random.RandomState, odds: Mapping[str, float]
 ) -> tuple[HeadScan, tuple[Bleeding, ...]]:
-    """Bleedings are drawn again where the head has no place for them, as ventricles that cannot be seen."""
+    """Bleedings are drawn again where the head has no place for them, as ventricles that cannot be seen, and where
+    nobody could tell them from the brain, as thin blood diluted by CSF.
+    """
     for _ in range(_TRIES):
         bleedings = draw_bleedings(rng, odds)
         painted = scan
         grown: list[Bleeding] = []
         for bleeding in bleedings:
             after = bleed(painted, (bleeding,))
-            if after.blood_ml > painted.blood_ml + _LEAST_ML:
+            if after.blood_ml > painted.blood_ml + _LEAST_ML and _contrast_of(after, painted) >= _SEEN_HU:
                 painted = after
                 grown.append(bleeding)
         if grown:
@@ -116,11 +119,10 @@ def _bled(
     return scan, ()
 
 
-def _contrast_hu(scan: HeadScan, plain: HeadScan) -> float | None:
-    weight = scan.share.sum(dtype=np.float64)
-    if plain.head is None or weight == 0:
-        return None
-    return float((scan.share * scan.hu).sum(dtype=np.float64) / weight - plain.head.brain_hu)
+def _contrast_of(after: HeadScan, before: HeadScan) -> float:
+    """HU above the brain, in the mean, of the blood that one has and the other has not."""
+    added = np.maximum(after.share - before.share, 0)
+    return float(np.average(after.hu, weights=added)) - (before.head.brain_hu if before.head else 0.0)
 
 
 def _closed(

@@ -51,9 +51,9 @@ def draw_subarachnoid(rng: np.random.RandomState) -> Subarachnoid:
     """Blood of one place, from dense to barely brighter than brain."""
     place = str(rng.choice(PLACES, p=[0.33, 0.22, 0.33, 0.12]))
     radii_mm = {"cisterns": (22, 50), "fissure": (15, 40), "convexity": (8, 35), "perimesencephalic": (14, 26)}
-    blood = draw_blood(rng, 0.3, 0.1)
+    blood = draw_blood(rng, 0.15, 0.1)
     return Subarachnoid(
-        blood=replace(blood, edge_mm=float(rng.uniform(2, 8)), dilution=float(rng.uniform(0.55, 1))),
+        blood=replace(blood, edge_mm=float(rng.uniform(2, 8)), dilution=float(rng.uniform(0.7, 1))),
         place=place,
         radius_mm=float(rng.uniform(*radii_mm[place])),
         gain=float(rng.uniform(1.5, 3)),

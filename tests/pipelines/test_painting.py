@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from sliceweave.pipelines import painted_study
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.generated_sets import nifti_bytes
 from sliceweave.pipelines.painted_study import PaintOptions, paint_study
@@ -18,6 +19,7 @@ from sliceweave.pipelines.phantom_tasks import phantom_task
 from sliceweave.pipelines.studies import find_studies
 from sliceweave.pipelines.study_source import REAL
 from sliceweave.pipelines.tables import read_table
+from sliceweave.transforms.hematoma_intraparenchymal import Intraparenchymal, draw_intraparenchymal
 
 GRID = PhantomOptions(size=(110, 126), slices=18, spacing_mm=(1.8, 1.75, 9.0), healthy_share=1.0)
 PLAIN = PaintOptions({"intraparenchymal": 1.0}, healthy_share=0.0, is_varied=False)
@@ -59,7 +61,23 @@ def test_truth_says_what_was_painted(heads: Path, tmp_path: Path) -> None:
         label = nib.load(tmp_path / "labels" / f"{row['study_id']}.nii.gz")
         label_ml = np.asanyarray(label.dataobj).sum() * abs(np.linalg.det(label.affine[:3, :3])) / 1000
         assert label_ml == pytest.approx(row["volume_ml"], rel=0.25, abs=0.6)
-        assert 3 < row["contrast_hu"] < 60
+        assert 8 <= row["contrast_hu"] < 60
+
+
+def test_blood_that_nobody_could_outline_is_drawn_again(heads: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dense = next(filter(None, map(_dense_clot, range(100))))
+    faint = replace(dense, blood=replace(dense.blood, contrast_hu=3.0))
+    drawn = iter([(faint,), (faint,), (dense,)])
+    monkeypatch.setattr(painted_study, "draw_bleedings", lambda _rng, _odds: next(drawn))
+    study = paint_study(chosen_heads(heads)[0], (8, 2), PaintOptions(kind_odds(""), 0.0, is_varied=False))
+    assert study.contrast_hu is not None
+    assert study.contrast_hu > 15
+    assert next(drawn, None) is None
+
+
+def _dense_clot(seed: int) -> Intraparenchymal | None:
+    clot = draw_intraparenchymal(np.random.RandomState(seed))
+    return clot if clot.blood.contrast_hu > 30 else None
 
 
 def test_a_study_depends_on_its_head_seed_and_index_alone(heads: Path) -> None:
