@@ -75,8 +75,9 @@ def rendered(path: Path) -> str:
         return json.dumps({**metadata, "name": task}, indent=4, ensure_ascii=False) + "\n"
     if path.name == "README.md":
         about, how_to = path.with_name("about.md").read_text("utf-8"), (shared / "how_to.md").read_text("utf-8")
-        return f"{about}\n{how_to}".replace("TASK", task)
-    return (shared / path.name).read_text("utf-8").replace("TASK", task)
+        return about + "\n" + how_to.replace("TASK", task)
+    own = task_settings(task).get(path.stem) if path.name == "data_license.txt" else None
+    return own or (shared / path.name).read_text("utf-8").replace("TASK", task)
 
 
 def _rendered_stage(task: str, stage: str) -> str:
