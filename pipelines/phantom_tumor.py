@@ -37,7 +37,8 @@ def seed_tumors(
     grown: Fields = {"tumor": empty, "necrosis": empty.copy()}
     grown |= {"drop": empty * 0, "rim": empty * 0, "hem": empty * 0 + 1}
     lumps = TORSO.noise(rng, 70), TORSO.noise(rng, 32), TORSO.noise(rng, 16)
-    tumors = draw_tumors(rng, liver, KINDS[turn % len(KINDS)], even_kinds)
+    leads = (*KINDS, BRIGHT) if even_kinds else KINDS
+    tumors = draw_tumors(rng, liver, leads[turn % len(leads)], even_kinds)
     contrast_hu = rng.uniform(24, 65) if traits["liver_hu"] > 85 else rng.uniform(20, 38)
     for tumor in tumors:
         _grow(rng, grown, (liver, *lumps), tumor)
