@@ -78,9 +78,9 @@ def draw_ventricular(rng: np.random.RandomState) -> Ventricular:
     """Blood in the ventricles, half of the time a layer; from clotted to so dilute that it is barely seen."""
     form = str(rng.choice(FORMS, p=[0.5, 0.28, 0.22]))
     fillings = {"layered": (0.02, 0.3), "partial": (0.05, 0.5), "cast": (0.5, 0.98)}
-    blood = draw_blood(rng, 0.1, 0.1)
+    blood = draw_blood(rng, 0.05, 0.1)
     return Ventricular(
-        blood=replace(blood, edge_mm=min(blood.edge_mm, 2), dilution=float(rng.uniform(0.5, 1) ** 0.7)),
+        blood=replace(blood, edge_mm=min(blood.edge_mm, 2), dilution=float(rng.uniform(0.7, 1))),
         form=form,
         filling=float(rng.uniform(*fillings[form])),
         lopsided=float(rng.normal(0, 4)) if rng.uniform() < 0.6 else 0.0,
