@@ -67,6 +67,9 @@ def _run(recipe: Recipe, engine: Engine) -> None:
                 for job, outcome in outcomes:
                     _take(report, model, job, outcome)
                     bar.update()
+        except BaseException:  # Ctrl-C too: workers have written what nobody has heard of
+            report.catch_up()
+            raise
         finally:
             report.claim(_OUT)  # clears what lost workers left half written
 

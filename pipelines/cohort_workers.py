@@ -16,6 +16,8 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any, final
 
+from tqdm import tqdm
+
 from sliceweave.pipelines.cohort_recipe import Recipe
 from sliceweave.pipelines.errors import InputError, reason_of
 
@@ -64,15 +66,16 @@ class Crew:
 
     def seat(self, number: int) -> "Seat":
         """What worker `number` gets."""
-        return Seat(self.threads, self.gpus[number % len(self.gpus)] if self.gpus else None)
+        return Seat(self.threads, self.gpus[number % len(self.gpus)] if self.gpus else None, number == 0)
 
 
 @dataclass(frozen=True)
 class Seat:
-    """What a worker has to itself."""
+    """What a worker has to itself; of what all would say of the model, one says it."""
 
     threads: int
     gpu: str | None
+    speaks: bool
 
 
 @final
@@ -218,6 +221,7 @@ def serve(pipe: "Connection[Any, Any]", recipe: Recipe, seat: Seat) -> None:
         from sliceweave.pipelines.cohort_study import StudyEngine
 
         engine = StudyEngine(recipe)
+        logging.disable(logging.NOTSET)
         pipe.send(None)
         while True:
             pipe.send(engine.outcome(pipe.recv()))
@@ -234,7 +238,10 @@ def _settle(seat: Seat, folder: str) -> None:
     if seat.gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = seat.gpu
     sys.stderr = _NoTerminal(sys.stderr.buffer, line_buffering=True)
+    tqdm.set_lock(threading.RLock())  # its own would be a semaphore of the system, which a kill leaves behind
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    if not seat.speaks:
+        logging.disable(logging.WARNING)  # until the model is loaded
 
 
 class _NoTerminal(io.TextIOWrapper):

@@ -120,6 +120,12 @@ class Report:
         if self._unsaved * _SHARE_UNSAVED >= len(self._records):
             self._save()
 
+    def catch_up(self) -> None:
+        """Takes whatever records stand in the folder. Raises InputError where they cannot be read."""
+        for record in self._folder.read()[0].values():
+            self._take(record)
+        self._unsaved += 1
+
     def fail(self, facts: StudyFacts, reason: str) -> None:
         """Writes the row of a study that could not be measured. Raises InputError as ``add`` does."""
         self.add(failed_rows(facts, reason))
