@@ -5,6 +5,7 @@ import itertools
 import logging
 import os
 import signal
+import socket
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -17,6 +18,7 @@ from sliceweave.pipelines.errors import InputError
 logger = logging.getLogger(__name__)
 
 _OBJECT_STORE_BYTES = 100_000_000  # records are all that is sent
+_ANSWER_S = 10.0
 _ADVICE = "start one (ray start --head), or leave out --address for a Ray of its own"
 
 
@@ -90,11 +92,19 @@ def _connect(address: str | None, crew: Crew) -> None:
     }
     on_term = signal.getsignal(signal.SIGTERM)
     try:
+        _check_answers(address)
         _ray().init(address or "local", logging_level=logging.ERROR, **({} if address else own))
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         what = " ".join(str(error).split())
         raise InputError(f"no Ray cluster at --address {address or 'local'} ({what}): {_ADVICE}") from error
     signal.signal(signal.SIGTERM, on_term)  # Ray's own would end the run without a word
+
+
+def _check_answers(address: str | None) -> None:
+    """Raises OSError where nobody answers at HOST:PORT, after which Ray would ask for minutes."""
+    host, _, port = (address or "").rpartition(":")
+    if host and port.isdigit() and "/" not in host:
+        socket.create_connection((host, int(port)), _ANSWER_S).close()
 
 
 def _gpu_share(cluster: Cluster, has_device: bool) -> float:

@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 from miniature_cohort import OPTIONS, TROUBLED, rows, run, run_plainly, write_cohort
 
+from sliceweave.pipelines.cohort import run_cohort
 from sliceweave.pipelines.cohort_ray import Cluster, ray_engine
+from sliceweave.pipelines.cohort_recipe import recipe_of
 from sliceweave.pipelines.errors import InputError
 
 LIMIT_S = 20
@@ -55,13 +57,13 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
         ray_engine(Cluster(None, 2, None, 60.0))
 
 
-@pytest.mark.slow
-def test_a_cluster_that_is_not_there_is_one_line(source: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("address", ["auto", "127.0.0.1:1"])
+def test_a_cluster_that_is_not_there_is_one_line(source: Path, tmp_path: Path, address: str) -> None:
     pytest.importorskip("ray")
-    process = run(source, tmp_path / "out", "--engine", "ray", "--address", "127.0.0.1:1", "--", *OPTIONS)
-    assert process.returncode == 1
-    assert process.stderr.splitlines()[-1].startswith("error: no Ray cluster at --address 127.0.0.1:1")
-    assert "Traceback" not in process.stderr
+    engine = ray_engine(Cluster(address, 2, None, 60.0))
+    with pytest.raises(InputError, match=f"no Ray cluster at --address {address} ") as caught:
+        run_cohort(recipe_of("hematoma", None, str(source), tmp_path / "out", OPTIONS), engine)
+    assert "\n" not in str(caught.value)
 
 
 def test_rays_options_are_refused_without_ray(source: Path, tmp_path: Path) -> None:
