@@ -97,6 +97,8 @@ class Workers:
     def close(self) -> None:
         """Ends the workers, whatever they are doing."""
         for worker in self._workers:
+            worker.kill()
+        for worker in self._workers:
             worker.end()
 
     def outcomes(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
@@ -198,9 +200,13 @@ class _Worker:
         self.deadline_s = math.inf
         return job
 
+    def kill(self) -> None:
+        """Ends the process, without waiting for that."""
+        self._process.kill()
+
     def end(self) -> None:
         """Ends the process and waits until it is gone, so that nothing is written for it any more."""
-        self._process.kill()
+        self.kill()
         self._process.join(_END_S)
 
     def how_it_ended(self) -> str:

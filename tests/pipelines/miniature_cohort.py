@@ -54,7 +54,7 @@ def command(source: Path, out: Path, *options: str) -> list[str]:
 def environment(**others: str) -> dict[str, str]:
     """In which worker processes find `troubled_reader`."""
     paths = filter(None, (str(Path(__file__).parent), os.environ.get("PYTHONPATH")))
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **others}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "RAY_worker_niceness": "0", **others}
 
 
 def run(source: Path, out: Path, *options: str) -> "subprocess.CompletedProcess[str]":

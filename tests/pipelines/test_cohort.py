@@ -4,6 +4,7 @@ import contextlib
 import filecmp
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -30,6 +31,7 @@ from sliceweave.pipelines.cohort import Engine, run_cohort
 from sliceweave.pipelines.cohort_recipe import Recipe, recipe_of
 from sliceweave.pipelines.cohort_workers import Job, Lost, Outcome
 from sliceweave.pipelines.errors import InputError
+from sliceweave.pipelines.rebuild import rebuild_tables
 from sliceweave.pipelines.record_writer import RecordWriter
 from sliceweave.pipelines.rows import StudyFacts
 from sliceweave.pipelines.studies import file_stem
@@ -157,6 +159,18 @@ def test_the_tables_keep_the_cohorts_order_whoever_is_first(source: Path, tmp_pa
     run_cohort(recipe(source, tmp_path / "out"), backwards)
     assert [*rows(tmp_path / "out").index] == pd.read_csv(source)["study_id"].tolist()
     assert [*rows(tmp_path / "out")["reason"]] == [f"written as number {number}" for number in range(1, 11)]
+
+
+def test_shards_are_put_together_by_copying_their_files(source: Path, tmp_path: Path) -> None:
+    lines = source.read_text().splitlines()
+    together = tmp_path / "together"
+    for shard in range(2):
+        part = source.with_name(f"shard-{shard}.csv")
+        part.write_text("\n".join([lines[0], *lines[1 + shard :: 2]]) + "\n")
+        run_cohort(recipe(part, tmp_path / str(shard)), fake([]))
+        shutil.copytree(tmp_path / str(shard), together, dirs_exist_ok=True)
+    rebuild_tables(together)
+    assert sorted(rows(together).index) == sorted(pd.read_csv(source)["study_id"])
 
 
 @pytest.mark.parametrize(
