@@ -8,12 +8,13 @@ import signal
 import socket
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any
 
 from sliceweave.pipelines.cohort import Engine, crew_of_machine
 from sliceweave.pipelines.cohort_recipe import Recipe
-from sliceweave.pipelines.cohort_workers import ATTEMPTS, Crew, Job, Lost, Outcome, Workers
+from sliceweave.pipelines.cohort_workers import ATTEMPTS, Crew, Job, Lost, Outcome
 from sliceweave.pipelines.errors import InputError
+from sliceweave.pipelines.ray_worker import RayWorker
 
 logger = logging.getLogger(__name__)
 
@@ -36,22 +37,6 @@ class Cluster:
     workers: int | None
     gpus_per_worker: float | None
     timeout_s: float
-
-
-@final
-class RayWorker:
-    """One Ray actor: it keeps a worker process of the local kind, which can crash or hang without it."""
-
-    def __init__(self, recipe: Recipe, threads: int, timeout_s: float) -> None:
-        self._workers = Workers(recipe, Crew(1, threads, timeout_s=timeout_s))
-
-    def outcome(self, job: Job) -> tuple[int, bytes | Lost | str]:
-        """The study's number, and what became of it; a text where no study can be done at all."""
-        try:
-            [(_, said)] = self._workers.outcomes([job])
-        except InputError as error:
-            return job.number, str(error)
-        return job.number, said
 
 
 def ray_engine(cluster: Cluster) -> Engine:

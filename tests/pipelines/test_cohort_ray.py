@@ -66,6 +66,11 @@ def test_a_cluster_that_is_not_there_is_one_line(source: Path, tmp_path: Path, a
     assert "\n" not in str(caught.value)
 
 
+def test_what_runs_inside_an_actor_leaves_torch_to_its_worker() -> None:
+    code = "import sys; import sliceweave.pipelines.ray_worker; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
 def test_rays_options_are_refused_without_ray(source: Path, tmp_path: Path) -> None:
     process = run(source, tmp_path / "out", "--address", "auto")
     assert process.returncode == 1
