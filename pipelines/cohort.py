@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from sliceweave.pipelines.cohort_jobs import Crew, Job, Lost, Outcome
 from sliceweave.pipelines.cohort_recipe import Recipe
-from sliceweave.pipelines.cohort_workers import Crew, Job, Lost, Outcome, Workers
+from sliceweave.pipelines.cohort_workers import Workers
 from sliceweave.pipelines.conduct import conduct
 from sliceweave.pipelines.errors import input_error_in
 from sliceweave.pipelines.model import Model

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sliceweave.pipelines.cohort import Engine, crew_of_machine
+from sliceweave.pipelines.cohort_jobs import ATTEMPTS, Crew, Job, Lost, Outcome
 from sliceweave.pipelines.cohort_recipe import Recipe
-from sliceweave.pipelines.cohort_workers import ATTEMPTS, Crew, Job, Lost, Outcome
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.ray_worker import RayWorker
 

@@ -2,8 +2,8 @@
 
 from typing import final
 
+from sliceweave.pipelines.cohort_jobs import Job, Lost
 from sliceweave.pipelines.cohort_recipe import Recipe
-from sliceweave.pipelines.cohort_workers import Job, Lost
 from sliceweave.pipelines.errors import input_error_in, reason_of
 from sliceweave.pipelines.inference import segment
 from sliceweave.pipelines.record_writer import RecordWriter

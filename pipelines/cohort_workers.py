@@ -1,81 +1,24 @@
 """Worker processes of a cohort on one machine: each takes one study at a time, and losing one loses no study."""
 
 import contextlib
-import io
-import logging
 import math
 import multiprocessing
-import os
 import signal
-import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection, wait
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from multiprocessing.connection import wait
 from typing import Any, final
 
-from tqdm import tqdm
-
+from sliceweave.pipelines.cohort_jobs import ATTEMPTS, Crew, Job, Lost, Outcome, Seat
 from sliceweave.pipelines.cohort_recipe import Recipe
-from sliceweave.pipelines.errors import InputError, reason_of
+from sliceweave.pipelines.cohort_serving import serve
+from sliceweave.pipelines.errors import InputError
 
-ATTEMPTS = 2
 LONGEST_START_S = 600.0
 _END_S = 10.0
-
-
-@dataclass(frozen=True)
-class Job:
-    """One study to do.
-
-    Attributes:
-        number: its place in the tables.
-        case: `study_id`, `image`, and `label` where there is one.
-        attempt: from 1; a study whose worker was lost is tried again.
-    """
-
-    number: int
-    case: Mapping[str, str]
-    attempt: int = 1
-
-
-@dataclass(frozen=True)
-class Lost:
-    """Why there is no record of a study."""
-
-    reason: str
-
-
-Outcome = tuple[Job, bytes | Lost]  # bytes: the record, which stands in its folder
-
-
-@dataclass(frozen=True)
-class Crew:
-    """How many workers, what each has to itself, and how long a study may take.
-
-    Attributes:
-        gpus: as CUDA_VISIBLE_DEVICES names them, dealt to the workers in turn; without any, devices stay as they are.
-    """
-
-    workers: int
-    threads: int = 1
-    gpus: tuple[str, ...] = ()
-    timeout_s: float = math.inf
-
-    def seat(self, number: int) -> "Seat":
-        """What worker `number` gets."""
-        return Seat(self.threads, self.gpus[number % len(self.gpus)] if self.gpus else None, number == 0)
-
-
-@dataclass(frozen=True)
-class Seat:
-    """What a worker has to itself; of what all would say of the model, one says it."""
-
-    threads: int
-    gpu: str | None
-    speaks: bool
 
 
 @final
@@ -215,54 +158,6 @@ class _Worker:
         if status is not None and status < 0:
             return f"ended by signal {-status}, perhaps for want of memory"
         return f"ended with status {status}"
-
-
-def serve(pipe: "Connection[Any, Any]", recipe: Recipe, seat: Seat) -> None:
-    """What a worker does: it loads the model, says that it is free, and tells what became of each study it is given."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    with contextlib.suppress(ValueError):  # not the main thread: nobody interrupts it
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's
-    try:
-        _settle(seat, recipe.folder)
-        from sliceweave.pipelines.cohort_study import StudyEngine
-
-        engine = StudyEngine(recipe)
-        logging.disable(logging.NOTSET)
-        pipe.send(None)
-        while True:
-            pipe.send(engine.outcome(pipe.recv()))
-    except (EOFError, BrokenPipeError):
-        return
-    except Exception as error:  # one line, which the driver says
-        pipe.send(reason_of(error))
-
-
-def _settle(seat: Seat, folder: str) -> None:
-    """Before torch is imported."""
-    os.chdir(folder)
-    os.environ.setdefault("OMP_NUM_THREADS", str(seat.threads))
-    if seat.gpu is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = seat.gpu
-    sys.stderr = _NoTerminal(sys.stderr.buffer, line_buffering=True)
-    tqdm.set_lock(threading.RLock())  # its own would be a semaphore of the system, which a kill leaves behind
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    if not seat.speaks:
-        logging.disable(logging.WARNING)  # until the model is loaded
-
-
-class _NoTerminal(io.TextIOWrapper):
-    """A stream on which nobody draws progress bars: the driver has the only one."""
-
-    def isatty(self) -> bool:
-        return False
-
-
-def _end_with_parent() -> None:
-    """Waits for the driver to end, however it does: its lock is free then, and nothing may be written any more."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 @contextlib.contextmanager

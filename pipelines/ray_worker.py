@@ -2,8 +2,9 @@
 
 from typing import final
 
+from sliceweave.pipelines.cohort_jobs import Crew, Job, Lost
 from sliceweave.pipelines.cohort_recipe import Recipe
-from sliceweave.pipelines.cohort_workers import Crew, Job, Lost, Workers
+from sliceweave.pipelines.cohort_workers import Workers
 from sliceweave.pipelines.errors import InputError
 
 

@@ -28,8 +28,8 @@ from miniature_cohort import (
 
 from sliceweave.pipelines.atomic import PARTIAL_SUFFIX
 from sliceweave.pipelines.cohort import Engine, run_cohort
+from sliceweave.pipelines.cohort_jobs import Job, Lost, Outcome
 from sliceweave.pipelines.cohort_recipe import Recipe, recipe_of
-from sliceweave.pipelines.cohort_workers import Job, Lost, Outcome
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.rebuild import rebuild_tables
 from sliceweave.pipelines.record_writer import RecordWriter
