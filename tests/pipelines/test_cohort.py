@@ -38,7 +38,7 @@ from sliceweave.pipelines.studies import file_stem
 
 TROUBLE = ("once", "hung", "deadly")
 BROKEN = {"cut": "cut.nii.gz", "text": "text file", "several": "got 2", "missing": "missing.nii.gz"}
-LIMIT_S = 20
+LIMIT_S = 30
 FAKETIME = next(Path("/usr/lib").glob("**/faketime/libfaketimeMT.so.1"), None)
 
 

@@ -13,7 +13,7 @@ from sliceweave.pipelines.cohort_ray import Cluster, ray_engine
 from sliceweave.pipelines.cohort_recipe import recipe_of
 from sliceweave.pipelines.errors import InputError
 
-LIMIT_S = 20
+LIMIT_S = 30
 
 Done = tuple[Path, "subprocess.CompletedProcess[str]"]
 
