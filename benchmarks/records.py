@@ -20,11 +20,12 @@ import nibabel as nib
 import numpy as np
 
 from sliceweave.pipelines.geometry import Geometry
-from sliceweave.pipelines.inference import output_paths, pending
+from sliceweave.pipelines.inference import pending
 from sliceweave.pipelines.model import Model
 from sliceweave.pipelines.rebuild import rebuild_tables
 from sliceweave.pipelines.report import Report
 from sliceweave.pipelines.rows import LabelResult, StudyFacts, StudyRows, study_rows
+from sliceweave.pipelines.study_report import output_paths
 from sliceweave.pipelines.volumetry import measure
 
 MODEL = Model("hematoma", "1", {1: "hematoma"})

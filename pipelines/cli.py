@@ -10,6 +10,7 @@ import typer
 
 from sliceweave.pipelines.cli_bundles import bundle, networks, render
 from sliceweave.pipelines.cli_calibration import calibrate
+from sliceweave.pipelines.cli_cohort import cohort
 from sliceweave.pipelines.cli_compare import compare
 from sliceweave.pipelines.cli_data import phantom, prepare
 from sliceweave.pipelines.cli_dicom import dicom
@@ -56,6 +57,7 @@ for command in (
     figures,
     curves,
     page,
+    cohort,
     rebuild,
     dicom,
     compare,

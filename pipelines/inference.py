@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from sliceweave.pipelines.acceleration import subnormals_as_zero
 from sliceweave.pipelines.atomic import remove
+from sliceweave.pipelines.conduct import conduct
 from sliceweave.pipelines.datasets import datalist
 from sliceweave.pipelines.errors import reason_of
 from sliceweave.pipelines.lettering import Picture
@@ -31,6 +32,7 @@ from sliceweave.pipelines.run_record import RunRecord
 from sliceweave.pipelines.studies import file_stem, id_of
 from sliceweave.pipelines.study_kind import StudyKind
 from sliceweave.pipelines.study_reader import ReadStudy, StudyReader, sha256_of
+from sliceweave.pipelines.study_report import StudyReport, fail_study, output_paths
 from sliceweave.pipelines.study_source import source_of
 from sliceweave.pipelines.tta import TtaInferer
 from sliceweave.transforms.scan_mask import UNSURE_VOXELS
@@ -38,12 +40,6 @@ from sliceweave.transforms.scan_mask import UNSURE_VOXELS
 Case = Mapping[str, str]
 
 logger = logging.getLogger(__name__)
-
-
-def output_paths(report: Report, study_id: str) -> tuple[Path, Path]:
-    """Where a study's mask and picture go."""
-    stem = file_stem(study_id)
-    return report.directory / f"{stem}_mask.nii.gz", report.directory / f"{stem}.png"
 
 
 def pending(dataset_dir: str | None, report: Report, model: Model, pictures: bool = True) -> list[dict[str, str]]:
@@ -101,7 +97,7 @@ class VolumeReport:
     They are made in a thread while the network is busy with the next study.
 
     Args:
-        report: the tables to write to.
+        report: what the rows are written to.
         model: what the rows say of the model.
         study_kind: how the task's studies are looked at and measured.
         pictures: whether a picture of each study is wanted.
@@ -111,7 +107,7 @@ class VolumeReport:
 
     def __init__(
         self,
-        report: Report,
+        report: StudyReport,
         model: Model,
         study_kind: StudyKind,
         pictures: bool = True,
@@ -164,11 +160,8 @@ class VolumeReport:
         self.began = time.perf_counter()
 
     def fail(self, case: Case, reason: str) -> None:
-        """Writes the row of a study without numbers; what an earlier run left of the study must not stand beside it."""
-        for path in output_paths(self.report, case["study_id"]):
-            remove(path)
-        self.report.fail(self.facts(case, sha256_of(Path(case["image"]))), reason)
-        logger.warning("%s failed: %s", case["study_id"], reason)
+        """Writes the row of a study without numbers."""
+        fail_study(self.report, self.facts(case, sha256_of(Path(case["image"]))), reason)
 
     def write(self, case: Case, segmented: Segmented) -> str:
         """Writes all that belongs to a study; the reason if it cannot be measured, else an empty text.
@@ -225,38 +218,17 @@ class VolumeReport:
 
 
 def run(evaluator: SupervisedEvaluator, report: Report, strict: bool = False, record: RunRecord | None = None) -> None:
-    """Runs the engine over all studies due, then says how many were measured and how many failed.
+    """Runs the engine over all studies due. Arguments and `SystemExit` as `conduct`."""
 
-    Args:
-        record: what is written of the run, and whether it ends with a report page.
-
-    Raises:
-        SystemExit: with status 1, `strict` and a study has failed; with 130, the user stopped the run.
-    """
-    strict = yes_or_no(strict, "strict")
-    report.claim()
-    if record is not None:
-        record.begin(report.directory)
-    try:
+    def work() -> None:
         if evaluator.state.epoch_length:
-            with subnormals_as_zero():
-                evaluator.run()
-    except KeyboardInterrupt:
-        logger.warning("stopped; the rows in %s are whole, --resume True goes on", report.directory)
-        raise SystemExit(130) from None
-    finally:
-        report.close()
-    failed = report.failed()
-    if record is not None:
-        _close(record, report, len(failed))
-    logger.info("%d studies in %s, %d failed", report.studies(), report.directory / "volumes.csv", len(failed))
-    if strict and failed:
-        raise SystemExit(1)
+            segment(evaluator)
+
+    report.claim()
+    conduct(work, report, strict, record)
 
 
-def _close(record: RunRecord, report: Report, failed: int) -> None:
-    record.finish(report.directory, report.studies(), failed)
-    if record.page:
-        from sliceweave.pipelines.page import page_of_run
-
-        page_of_run(report.directory, record.dataset_dir)
+def segment(evaluator: SupervisedEvaluator) -> None:
+    """Runs the engine over its studies."""
+    with subnormals_as_zero():
+        evaluator.run()

@@ -42,6 +42,7 @@ class Report:
         self._folder = RecordFolder(self.directory)
         self._tables = {name: Table(self.directory / f"{name}.csv", columns) for name, columns in TABLE_COLUMNS.items()}
         self._records: dict[str, StudyRecord] = {}
+        self._numbers: dict[str, int] = {}
         self._taken_over: dict[str, bytes] = {}
         self._resumes = yes_or_no(resume, "resume")
         self._began_s = time.time()
@@ -94,15 +95,36 @@ class Report:
         """
         if not self._folder.is_claimed:
             self.claim()
-        study_id = printable(rows.study_id)
-        before = self._records.get(study_id)
-        number = before.number if before else 1 + max((r.number for r in self._last()), default=0)
-        text = compose(rows, number, _now(), FileStamp.of(image, self._began_s) if image else None)
-        self._folder.write(study_id, text)
+        stamp = FileStamp.of(image, self._began_s) if image else None
+        text = compose(rows, self.number_of(rows.study_id), now_text(), stamp)
+        self._folder.write(rows.study_id, text)
+        self.take(text)
+
+    def number_of(self, study_id: str) -> int:
+        """A study's place in the tables: where it stood, else behind all others; it is kept from now on."""
+        name = printable(study_id)
+        if name not in self._numbers:
+            self._numbers[name] = 1 + next(reversed(self._numbers.values()), 0)
+            for table in self._tables.values():
+                table.put_cells(name, ())
+        return self._numbers[name]
+
+    def take(self, text: bytes) -> None:
+        """Takes a study's record, which stands in the folder, into the tables, and writes those if it is time.
+
+        Raises:
+            InputError: they cannot be written; all files then stay readable.
+        """
         self._take(parse(text))
         self._unsaved += 1
         if self._unsaved * _SHARE_UNSAVED >= len(self._records):
             self._save()
+
+    def catch_up(self) -> None:
+        """Takes whatever records stand in the folder. Raises InputError where they cannot be read."""
+        for record in self._folder.read()[0].values():
+            self._take(record)
+        self._unsaved += 1
 
     def fail(self, facts: StudyFacts, reason: str) -> None:
         """Writes the row of a study that could not be measured. Raises InputError as ``add`` does."""
@@ -128,9 +150,6 @@ class Report:
         """Ids of the studies that could not be measured."""
         return [study_id for study_id, record in self._records.items() if record.status == "failed"]
 
-    def _last(self) -> list[StudyRecord]:
-        return [next(reversed(self._records.values()))] if self._records else []
-
     def _read(self) -> None:
         if not self._folder.exists() and os.path.exists(self._tables["volumes"].path):
             self._take_over()
@@ -144,12 +163,13 @@ class Report:
 
     def _take_over(self) -> None:
         for number, rows in enumerate(earlier_rows(self.directory), start=1):
-            text = compose(rows, number, _now())
+            text = compose(rows, number, now_text())
             self._taken_over[rows.study_id] = text
             self._take(parse(text))
 
     def _take(self, record: StudyRecord) -> None:
         self._records[record.study_id] = replace(record, tables={})
+        self._numbers[record.study_id] = record.number
         for name, table in self._tables.items():
             table.put_cells(record.study_id, record.tables[name])
 
@@ -159,5 +179,6 @@ class Report:
         self._unsaved = 0
 
 
-def _now() -> str:
+def now_text() -> str:
+    """The time of day, for the reader."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -33,7 +33,7 @@ def volume_shape(shape: Sequence[int]) -> tuple[int, int, int]:
 def check_size(shape: tuple[int, int, int], item_bytes: int) -> None:
     """Raises InputError for more voxels than a scan has or the machine's memory holds; allocates nothing."""
     voxels = math.prod(shape)
-    needed, present = voxels * (item_bytes + _FLOAT32_BYTES), _memory_bytes()
+    needed, present = voxels * (item_bytes + _FLOAT32_BYTES), memory_bytes()
     if voxels > MOST_VOXELS or needed > present:
         raise InputError(
             f"expected a scan that fits into memory ({_gb(present)}), got a header that claims "
@@ -63,7 +63,7 @@ def check_finite(voxels: NDArray[np.float32]) -> None:
     raise InputError(f"expected a finite CT number in each voxel, got {bad} that are NaN or infinite; export it again")
 
 
-def _memory_bytes() -> float:
+def memory_bytes() -> float:
     """Bytes of memory the machine has; without limit where the system does not say."""
     if not hasattr(os, "sysconf"):
         return math.inf

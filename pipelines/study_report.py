@@ -1,0 +1,37 @@
+"""Where the results of a study go: the files beside the tables, and what takes its rows."""
+
+import logging
+from pathlib import Path
+from typing import Protocol
+
+from sliceweave.pipelines.atomic import remove
+from sliceweave.pipelines.rows import StudyFacts, StudyRows
+from sliceweave.pipelines.studies import file_stem
+
+logger = logging.getLogger(__name__)
+
+
+class StudyReport(Protocol):
+    """What a study's results are written to: a run's `Report`, or a cohort worker's `RecordWriter`."""
+
+    directory: Path
+
+    def start(self) -> None: ...
+
+    def add(self, rows: StudyRows, image: Path | None = None) -> None: ...
+
+    def fail(self, facts: StudyFacts, reason: str) -> None: ...
+
+
+def output_paths(report: StudyReport, study_id: str) -> tuple[Path, Path]:
+    """Where a study's mask and picture go."""
+    stem = file_stem(study_id)
+    return report.directory / f"{stem}_mask.nii.gz", report.directory / f"{stem}.png"
+
+
+def fail_study(report: StudyReport, facts: StudyFacts, reason: str) -> None:
+    """Writes the row of a study without numbers; what an earlier run left of the study must not stand beside it."""
+    for path in output_paths(report, facts.study_id):
+        remove(path)
+    report.fail(facts, reason)
+    logger.warning("%s failed: %s", facts.study_id, reason)
