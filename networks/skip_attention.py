@@ -23,7 +23,7 @@ class ChannelAttention(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         axes = list(range(2, x.dim()))  # flattened, a map with channels last would be copied
-        highest = F.adaptive_max_pool2d(x, 1) if x.dim() == 4 else F.adaptive_max_pool3d(x, 1)  # amax: 10 times slower
+        highest = F.adaptive_max_pool2d(x, 1) if x.dim() == 4 else x.amax(axes)  # amax in 2D: 10 times slower
         weight = torch.sigmoid(self.mlp(x.mean(axes)) + self.mlp(highest.flatten(1)))
         for _ in axes:
             weight = weight.unsqueeze(-1)
@@ -41,6 +41,6 @@ class SpatialAttention(nn.Module):
         self.conv = conv(spatial_dims, 2, 1, kernel_size=7)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        planes = x.contiguous()  # with channels last, to find the maxima takes longer than to copy
+        planes = x.contiguous() if x.dim() == 4 else x  # channels last: finding the maxima takes longer than copying
         summary = torch.cat([planes.mean(1, keepdim=True), planes.amax(1, keepdim=True)], dim=1)
         return x * torch.sigmoid(self.conv(summary))

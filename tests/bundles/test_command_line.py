@@ -65,14 +65,14 @@ def test_the_line_on_weights_of_other_widths_says_what_to_type(
     cohort: FolderOf, trained: FolderOf, tmp_path: Path
 ) -> None:
     weights = trained(TASK) / "model.pt"
-    errors = run_inference(cohort(TASK), weights, ["inference"], tmp_path)
+    errors = run_inference(cohort(TASK), weights, ["inference", "2d"], tmp_path)
     (line,) = [line for line in errors.splitlines() if line.startswith("error: ")]
     widths = json.dumps(NARROW[TASK]["widths"])
     assert line.startswith(f"error: {weights}: not the weights of this SelfAttentionUNet; they were made with ")
     assert f'--widths "{widths}"' in line
     typed = {"dataset_dir": cohort(TASK), "output_dir": tmp_path / "out", "checkpoint": weights}
-    typed |= {"widths": widths, "plane_size": "[32, 32]"}
-    done = run_command(command(TASK, ["inference"], typed), tmp_path)
+    typed |= {"widths": widths, "plane_size": "[32, 32]", "region": "whole"}
+    done = run_command(command(TASK, ["inference", "2d"], typed), tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     assert (tmp_path / "out/volumes.csv").is_file()
 

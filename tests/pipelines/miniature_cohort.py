@@ -19,14 +19,16 @@ from sliceweave.pipelines.phantom_grid import PhantomOptions
 from sliceweave.pipelines.tables import read_table
 
 BUNDLE = bundle_root("hematoma")
-PLANE = [64, 64]
+PLANE = [96, 120]
 OPTIONS = ("--plane_size", str(PLANE))
 TROUBLED = ("--reader::_target_", "troubled_reader.TroubledReader")
 
 
 def write_cohort(folder: Path, trouble: Sequence[str] = ()) -> Path:
     """A CSV of three phantoms, further ones under the names that `TroubledReader` knows, and four broken studies."""
-    write_phantoms("hematoma", folder, 3, 11, PhantomOptions(size=64, slices=6, spacing_mm=(3.6, 3.6, 26.0)), workers=1)
+    write_phantoms(
+        "hematoma", folder, 3, 11, PhantomOptions(size=96, slices=12, spacing_mm=(2.4, 2.4, 13.0)), workers=1
+    )
     good = sorted((folder / "images").glob("*.nii.gz"))
     rows = [(path.name[:-7], path) for path in good]
     for number, name in enumerate(trouble):

@@ -199,7 +199,7 @@ def test_options_are_read_as_the_bundle_reads_them(source: Path, tmp_path: Path)
     given = recipe(source, tmp_path, *typed).options
     wanted = {"bf16": False, "pictures": True, "threshold": 0.3, "tta_flips": [0, 1], "checkpoint": "a b.pt"}
     assert {name: given[name] for name in wanted} == wanted
-    assert given["plane_size"] == [64, 64]
+    assert given["plane_size"] == [96, 120]
 
 
 def test_another_bundle_has_to_be_that_of_the_task(source: Path, tmp_path: Path) -> None:

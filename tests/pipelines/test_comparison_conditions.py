@@ -58,12 +58,12 @@ def test_the_recipe_is_the_bundles_but_for_what_is_given() -> None:
     recipe = Conditions("hematoma").configuration()
     assert (recipe["epochs"], recipe["learning_rate"], recipe["batch_size"]) == (50, 1e-4, 2)
     compact = Conditions("hematoma", compact=True).configuration()
-    assert (compact["epochs"], compact["learning_rate"], compact["batch_size"]) == (7, 0.002, 4)
+    assert (compact["epochs"], compact["learning_rate"], compact["batch_size"]) == (3, 0.0013, 8)
     given = Conditions("hematoma", True, {"learning_rate": 0.1, "loss::pos_weight": None}, epochs=3).configuration()
     assert (given["epochs"], given["learning_rate"], given["loss"]["pos_weight"]) == (3, 0.1, None)
 
 
-@pytest.mark.parametrize(("task", "share"), [("hematoma", 1 / 4), ("liver_tumor", 1 / 2), ("knee_cartilage", 1 / 8)])
+@pytest.mark.parametrize(("task", "share"), [("hematoma", 3 / 8), ("liver_tumor", 1 / 2), ("knee_cartilage", 1 / 8)])
 def test_compact_narrows_every_network_as_it_narrows_the_bundles_own(task: str, share: float) -> None:
     assert Conditions(task).share == 1
     assert Conditions(task, compact=True).share == share

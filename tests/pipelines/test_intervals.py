@@ -19,13 +19,15 @@ from sliceweave.pipelines.tables import read_table
 from sliceweave.pipelines.tta import Member
 
 BUNDLE = bundle_root("hematoma")
-SMALL = {"plane_size": [128, 128], "pictures": False}
+SMALL = {"pictures": False}
 
 
 @pytest.fixture(scope="module")
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("phantoms")
-    write_phantoms("hematoma", folder, 3, 11, PhantomOptions(size=96, slices=6, spacing_mm=(2.4, 2.4, 26.0)), workers=1)
+    write_phantoms(
+        "hematoma", folder, 3, 11, PhantomOptions(size=128, slices=16, spacing_mm=(1.8, 1.8, 10.0)), workers=1
+    )
     return folder
 
 
