@@ -23,8 +23,9 @@ class ChannelAttention(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         axes = list(range(2, x.dim()))  # flattened, a map with channels last would be copied
-        highest = F.adaptive_max_pool2d(x, 1) if x.dim() == 4 else x.amax(axes)  # amax in 2D: 10 times slower
-        weight = torch.sigmoid(self.mlp(x.mean(axes)) + self.mlp(highest.flatten(1)))
+        average = self.mlp(x.mean(axes))
+        highest = self.mlp(F.adaptive_max_pool2d(x, 1).flatten(1) if x.dim() == 4 else x.amax(axes))  # 2D: amax is slow
+        weight = torch.sigmoid(average + highest)
         for _ in axes:
             weight = weight.unsqueeze(-1)
         return x * weight
