@@ -1,6 +1,5 @@
 """The command that gives results back as DICOM."""
 
-import importlib
 from pathlib import Path
 from typing import Annotated
 
@@ -23,13 +22,10 @@ def dicom(
     its largest lesion in mm. Both carry the patient and study of the series: they
     are the only files of ours that do. Needs the extra [dicom].
     """
-    from sliceweave.pipelines.errors import InputError
+    from sliceweave.pipelines.dicom_results import check_highdicom
     from sliceweave.pipelines.mask_measuring import MaskOptions, parse_labels
 
-    try:
-        importlib.import_module("highdicom")
-    except ImportError as error:
-        raise InputError('DICOM results need highdicom: pip install "sliceweave[dicom]"') from error
+    check_highdicom()
     from sliceweave.pipelines.dicom_out import write_dicom
 
     for path in write_dicom(mask, series, out, MaskOptions(task, parse_labels(labels))):

@@ -58,6 +58,36 @@ def find_dicom(files: SourceFiles, options: PrepareOptions) -> list[Case]:
     return _cases(studies)
 
 
+def folders_by_id(files: SourceFiles) -> dict[str, list[Path]]:
+    """The files of each folder, by the id that `find_dicom` gives what DICOM series it holds; none is opened.
+
+    Raises:
+        InputError: two folders have one id.
+    """
+    folders: dict[str, list[Path]] = {}
+    for path in files:
+        found = folders.setdefault(_folder_id(path.parent, files), [])
+        if found and found[0].parent != path.parent:
+            raise InputError(f"two folders stand for one study: '{found[0].parent}' and '{path.parent}'; rename one")
+        found.append(path)
+    return folders
+
+
+def slices_of(study_id: str, paths: Iterable[Path], files: SourceFiles, choice: str) -> "list[SliceHeader]":
+    """The slices of the study of that id among the files of its folder.
+
+    Raises:
+        InputError: they are not there or cannot be used.
+    """
+    studies = _studies([path for path in paths if _is_dicom(path)], files)
+    found = [part for study in studies for part in _parts(study, choice) if part.study_id == study_id]
+    if not found:
+        raise InputError(f"{study_id}: expected its DICOM series, got none")
+    if found[0].reason:
+        raise InputError(f"{study_id}: {found[0].reason}")
+    return found[0].slices
+
+
 def _is_dicom(path: Path) -> bool:
     try:
         with path.open("rb") as file:

@@ -1,8 +1,9 @@
-"""The series that a mask was made from, and the mask on the series' own slices."""
+"""The series that a mask was made from, and voxels on the series' own slices."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -15,7 +16,6 @@ from sliceweave.pipelines.dicom_geometry import by_position, series_geometry
 from sliceweave.pipelines.dicom_headers import DAMAGED, SliceHeader, damaged, read_header
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.geometry import Geometry
-from sliceweave.pipelines.label_maps import Labels, read_label_map
 
 _TOLERANCE_MM = 0.05
 _NEEDED = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
@@ -27,9 +27,16 @@ _MAY_BE_EMPTY = (
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """The slices of a series in order along their normal, without pixels, and their grid (columns, rows, slices)."""
+    """A series, its slices in order along their normal.
+
+    Attributes:
+        slices: data sets without pixels.
+        headers: of the same slices: how their pixels are read.
+        geometry: their grid (columns, rows, slices).
+    """
 
     slices: Sequence[Dataset]
+    headers: Sequence[SliceHeader]
     geometry: Geometry
 
 
@@ -44,30 +51,37 @@ def read_series(folder: Path) -> Series:
         raise InputError(f"{folder}: expected the folder of a DICOM series, got no image in it; check the path")
     if (count := len({header.series_uid for header in headers})) > 1:
         raise InputError(f"{folder}: expected one series, got {count}; give a folder with the mask's own series alone")
+    return series_of(headers)
+
+
+def series_of(headers: Sequence[SliceHeader]) -> Series:
+    """The series of these slices; of those that come twice the first. Raises InputError as `read_series`."""
     check_series(headers)
     slices = [group[0] for group in by_position(headers)]
-    return Series([_dataset(header.path) for header in slices], series_geometry(slices))
+    return Series([_dataset(header.path) for header in slices], slices, series_geometry(slices))
 
 
-def mask_on_series(mask: Path, series: Series) -> Labels:
-    """The mask's labels (columns, rows, slices) on the series' slices, its axes turned to theirs where they differ.
+def on_series(voxels: NDArray[Any], geometry: Geometry, series: Series, name: str) -> NDArray[Any]:
+    """Voxels (columns, rows, slices) on the series' slices, their axes turned to its own where they differ.
+
+    Args:
+        name: what the voxels are called.
 
     Raises:
-        InputError: it cannot be read, or its voxels are not the series' own.
+        InputError: they do not lie on the series' own voxels.
     """
-    found = read_label_map(mask)
     wanted = series.geometry
     turn = nib.orientations.ornt_transform(
-        nib.io_orientation(found.geometry.affine_ras), nib.io_orientation(wanted.affine_ras)
+        nib.io_orientation(geometry.affine_ras), nib.io_orientation(wanted.affine_ras)
     )
-    labels = nib.orientations.apply_orientation(found.labels, turn)
-    affine = found.geometry.affine_ras @ nib.orientations.inv_ornt_aff(turn, found.geometry.shape)
-    if labels.shape != wanted.shape or _farthest_mm(affine, wanted) > _TOLERANCE_MM:
+    turned = nib.orientations.apply_orientation(voxels, turn)
+    affine = geometry.affine_ras @ nib.orientations.inv_ornt_aff(turn, geometry.shape)
+    if turned.shape != wanted.shape or _farthest_mm(affine, wanted) > _TOLERANCE_MM:
         raise InputError(
-            f"{mask.name}: expected a mask on the series' own voxels, {_text(wanted.shape)}, got another grid, "
-            f"{_text(labels.shape)}; give the series it was made from"
+            f"{name}: expected a mask on the series' own voxels, {_text(wanted.shape)}, got another grid, "
+            f"{_text(turned.shape)}; give the series it was made from"
         )
-    return np.asarray(labels)
+    return np.asarray(turned)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -94,6 +108,8 @@ def _dataset(path: Path) -> Dataset:
     for keyword in _MAY_BE_EMPTY:
         if keyword not in dataset:
             setattr(dataset, keyword, None)
+    if dataset.get("PatientIdentityRemoved") == "YES" and not dataset.get("DeidentificationMethodCodeSequence"):
+        dataset.DeidentificationMethod = dataset.get("DeidentificationMethod") or "not stated"  # may not be empty
     return dataset
 
 

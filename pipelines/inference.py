@@ -17,6 +17,7 @@ from sliceweave.pipelines.acceleration import subnormals_as_zero
 from sliceweave.pipelines.atomic import remove
 from sliceweave.pipelines.conduct import conduct
 from sliceweave.pipelines.datasets import datalist
+from sliceweave.pipelines.dicom_results import DicomResults
 from sliceweave.pipelines.errors import reason_of
 from sliceweave.pipelines.lettering import Picture
 from sliceweave.pipelines.measuring import Mask, certainty_flags, label_results, reference_volumes_ml, title_of, turned
@@ -32,7 +33,7 @@ from sliceweave.pipelines.run_record import RunRecord
 from sliceweave.pipelines.studies import file_stem, id_of
 from sliceweave.pipelines.study_kind import StudyKind
 from sliceweave.pipelines.study_reader import ReadStudy, StudyReader, sha256_of
-from sliceweave.pipelines.study_report import StudyReport, fail_study, output_paths
+from sliceweave.pipelines.study_report import StudyReport, dicom_paths, fail_study, output_paths
 from sliceweave.pipelines.study_source import source_of
 from sliceweave.pipelines.tta import TtaInferer
 from sliceweave.transforms.scan_mask import UNSURE_VOXELS
@@ -42,18 +43,23 @@ Case = Mapping[str, str]
 logger = logging.getLogger(__name__)
 
 
-def pending(dataset_dir: str | None, report: Report, model: Model, pictures: bool = True) -> list[dict[str, str]]:
-    """The cases still to do: all of them, less those whose row by this model, mask and picture a resumed report holds.
+def pending(
+    dataset_dir: str | None, report: Report, model: Model, pictures: bool = True, dicom: DicomResults | None = None
+) -> list[dict[str, str]]:
+    """The cases still to do: all of them, less those whose row by this model and wanted files a resumed report holds.
 
     Raises:
-        InputError: there are no studies at all.
+        InputError: there are no studies at all, or one has no DICOM series although its results are to refer to one.
     """
     cases = datalist(dataset_dir)
+    if dicom is not None:
+        dicom.check(case["study_id"] for case in cases)
     due = []
     for case in cases:
         mask, picture = output_paths(report, case["study_id"])
-        written = mask.is_file() and (picture.is_file() or not yes_or_no(pictures, "pictures"))
-        current = written and mask.stat().st_mtime >= changed_at(case)
+        wanted = [mask, *([picture] if yes_or_no(pictures, "pictures") else [])]
+        wanted += dicom_paths(report.directory, file_stem(case["study_id"])) if dicom else ()
+        current = all(path.is_file() for path in wanted) and mask.stat().st_mtime >= changed_at(case)
         image = Path(case["image"])
         known = report.known_sha256(case["study_id"], image)
         if not (current and report.done(case["study_id"], model.name, model.version, known or sha256_of(image))):
@@ -103,6 +109,7 @@ class VolumeReport:
         pictures: whether a picture of each study is wanted.
         tta: what the engine infers with, if it augments: it knows the spread of the study just segmented.
         reader: what the preprocessing reads with: it keeps each study for the report. Without, files are read again.
+        dicom: makes DICOM SEG and SR of each study, if they are wanted.
     """
 
     def __init__(
@@ -113,6 +120,7 @@ class VolumeReport:
         pictures: bool = True,
         tta: TtaInferer | None = None,
         reader: StudyReader | None = None,
+        dicom: DicomResults | None = None,
     ) -> None:
         self.tta = tta
         self.kind = study_kind
@@ -120,6 +128,7 @@ class VolumeReport:
         self.model = model
         self.pictures = yes_or_no(pictures, "pictures")
         self.reader = reader or StudyReader()
+        self.dicom = dicom
         self.behind = OneBehind()
 
     def attach(self, engine: SupervisedEvaluator) -> None:
@@ -172,6 +181,7 @@ class VolumeReport:
         try:
             study = self.reader.taken(Path(case["image"]), case["study_id"])
             rows, picture = self.findings(case, study, segmented)
+            dicom = self.dicom and self.dicom.made_of(case["study_id"], segmented.mask, study.scan, self.model)
         except Exception as error:  # whatever is wrong with one study, the others go on
             logger.debug("study failed", exc_info=error)
             return reason_of(error)
@@ -181,6 +191,12 @@ class VolumeReport:
             remove(picture_path)
         else:
             write_png(picture, picture_path)
+        paths = dicom_paths(self.report.directory, file_stem(case["study_id"]))
+        if self.dicom and dicom:
+            self.dicom.save(dicom, paths)
+        else:
+            for path in paths:
+                remove(path)
         self.report.add(rows, Path(case["image"]))
         return ""
 

@@ -29,9 +29,15 @@ def output_paths(report: StudyReport, study_id: str) -> tuple[Path, Path]:
     return report.directory / f"{stem}_mask.nii.gz", report.directory / f"{stem}.png"
 
 
+def dicom_paths(directory: Path, stem: str) -> tuple[Path, Path]:
+    """Where the DICOM SEG and SR of a study go, if they are wanted."""
+    return directory / f"{stem}_seg.dcm", directory / f"{stem}_sr.dcm"
+
+
 def fail_study(report: StudyReport, facts: StudyFacts, reason: str) -> None:
     """Writes the row of a study without numbers; what an earlier run left of the study must not stand beside it."""
-    for path in output_paths(report, facts.study_id):
+    stem = file_stem(facts.study_id)
+    for path in (*output_paths(report, facts.study_id), *dicom_paths(report.directory, stem)):
         remove(path)
     report.fail(facts, reason)
     logger.warning("%s failed: %s", facts.study_id, reason)

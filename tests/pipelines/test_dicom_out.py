@@ -219,12 +219,26 @@ def test_a_real_tilted_head_gets_its_segmentation_on_its_own_slices(real: tuple[
     assert volumes_ml(report) == [pytest.approx(expected, rel=1e-4)]
 
 
-@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="needs Debian's dicom3tools")
+needs_dciodvfy = pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="needs Debian's dicom3tools")
+
+
+@needs_dciodvfy
 @pytest.mark.parametrize("kind", KINDS)
 def test_dciodvfy_finds_no_error(kind: str, tmp_path: Path) -> None:
     series = KINDS[kind]()
     folder = written(series, tmp_path / "series")
     dicom_of(save_mask(mask_of(series), folder, tmp_path / "m" / "s1_mask.nii.gz"), folder)
-    for path in (tmp_path / "m/out").iterdir():
+    assert_verified(tmp_path / "m/out")
+
+
+@needs_dciodvfy
+def test_dciodvfy_finds_no_error_in_those_of_a_real_head(real: tuple[Path, Path]) -> None:
+    folder, mask = real
+    dicom_of(mask, folder, "--task", "hematoma")
+    assert_verified(mask.parent / "out")
+
+
+def assert_verified(folder: Path) -> None:
+    for path in folder.iterdir():
         said = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True).stderr
         assert [line for line in said.splitlines() if line.startswith("Error")] == []
