@@ -26,7 +26,7 @@ BEGUN_WITH_hematoma := --epochs 5 --lr_decay 0.9 --loss::lambda_ce 1
 BEGUN_WITH_liver_tumor := --epochs 10 --learning_rate 0.002 --lr_decay 0.75 --ema_share 0
 BEGUN_WITH_lung_infection := --slab 1 --epochs 10 --learning_rate 0.002 --lr_decay 0.83 --ema_share 0
 
-.PHONY: demo test soak test-numpy1 lint types wheel check weights scores learning clean
+.PHONY: demo test soak test-numpy1 lint types wheel check weights scores learning audit clean
 
 .venv/installed: setup.cfg pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -94,6 +94,10 @@ scores: .venv/installed  ## a task's shipped weights on unseen generated studies
 learning: .venv/installed  ## what each network learns from the same small budget; ten minutes on two cores
 	$(BIN)/sliceweave phantom hematoma weights/learning --studies 32 --seed 3000
 	$(BIN)/python benchmarks/learning.py weights/learning
+
+audit:  ## known vulnerabilities among the pinned packages; fails where the index has no data on one of them
+	test -x .venv-audit/bin/pip-audit || ($(PYTHON) -m venv .venv-audit && .venv-audit/bin/pip install --quiet pip-audit)
+	.venv-audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict --progress-spinner off
 
 clean:
 	rm -rf build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache
