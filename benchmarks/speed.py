@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -86,17 +86,23 @@ def seconds_of(way: str, said: str, results: Path) -> list[float]:
     return list(pd.read_csv(results / "volumes.csv").drop_duplicates("study_id")["seconds"])
 
 
-def cohort(settings: Settings, task: str, studies: int, slices: int | None = None) -> Path:
-    """Folder of one generated study, under as many names."""
-    source = settings.folder / f"{task}-{slices}"
-    if not source.is_dir():
+def generated(settings: Settings, task: str, studies: int, slices: int | None = None) -> Path:
+    """Folder of generated studies with labels."""
+    folder = settings.folder / f"generated-{task}-{slices}-{studies}"
+    if not folder.is_dir():
         more = ["--slices", str(slices)] if slices else []
         code = "from sliceweave.pipelines.cli import main; main()"
-        process([sys.executable, "-c", code, "phantom", task, str(source), "--studies", "1", "--seed", "0", *more])
+        phantom = [sys.executable, "-c", code, "phantom", task, str(folder), "--seed", "0"]
+        process([*phantom, "--studies", str(studies), *more])
+    return folder
+
+
+def cohort(settings: Settings, task: str, studies: int, slices: int | None = None) -> Path:
+    """Folder of one generated study, under as many names."""
     folder = settings.folder / f"{task}-{slices}-{studies}" / "images"
     if not folder.is_dir():
         folder.mkdir(parents=True)
-        (image,) = (source / "images").glob("*.nii.gz")
+        (image,) = (generated(settings, task, 1, slices) / "images").glob("*.nii.gz")
         for number in range(studies):
             os.link(image, folder / f"study{number:03}.nii.gz")
     return folder.parent
@@ -125,9 +131,9 @@ def end_to_end(settings: Settings, task: str, ways: Sequence[str], studies: int)
 
 
 def bundles(settings: Settings) -> pd.DataFrame:
-    """Ours and MONAI's chain for each bundle."""
-    chosen = [task for task in tasks() if task != "hematoma"]
-    tables = {task: end_to_end(settings, task, (WAYS[0], WAYS[-1]), 3) for task in settings.sizes(chosen[:1], chosen)}
+    """Ours and MONAI's chain for each bundle, once: some take minutes."""
+    chosen, once = [task for task in tasks() if task != "hematoma"], replace(settings, runs=1)
+    tables = {task: end_to_end(once, task, (WAYS[0], WAYS[-1]), 3) for task in settings.sizes(chosen[:1], chosen)}
     return pd.concat(tables, names=["bundle", "way"])
 
 
@@ -142,6 +148,17 @@ def stages(settings: Settings) -> pd.DataFrame:
     return pd.DataFrame({"s": found, "share of a warm study": found.drop("import") / found.drop("import").sum()})
 
 
+def training(settings: Settings) -> pd.DataFrame:
+    found = pd.Series(passes("training", settings, str(generated(settings, "hematoma", 3))))
+    slices = int(found.pop("slices a batch"))
+    return pd.DataFrame({f"s a batch of {slices} slices": found, "s a slice": found / slices})
+
+
+def compiling(settings: Settings) -> pd.DataFrame:
+    found = pd.Series(passes("compile", settings), name="")
+    return found.rename(lambda name: name if "pays" in name else f"{name}, s").to_frame().T
+
+
 def network_passes(settings: Settings) -> pd.DataFrame:
     table = pd.DataFrame(passes("passes", settings)).set_index("network")
     table.columns = [f"{name} s" for name in table.columns]
@@ -154,7 +171,7 @@ def network_passes(settings: Settings) -> pd.DataFrame:
 def growth(settings: Settings) -> pd.DataFrame:
     """Seconds and peak memory against slices, studies and slab width, each with a straight line's fit."""
     rows = []
-    for slices in settings.sizes((8, 32), (8, 32, 128, 512)):
+    for slices in settings.sizes((8, 32), (8, 32, 128, 512, 1000)):
         folder, results = cohort(settings, "hematoma", 2, slices), settings.folder / "results"
         shutil.rmtree(results, ignore_errors=True)
         cost, said = process(command(WAYS[0], "hematoma", folder, results))
@@ -232,7 +249,9 @@ def main() -> None:
         parts.append(markdown(ways, "Hematoma, 512×512×32, end to end"))
         parts.append(markdown(stages(settings), "Stages of one study"))
         parts.append(markdown(bundles(settings), "The other bundles, end to end"))
+        parts.append(markdown(training(settings), "Training, the hematoma bundle's compact recipe"))
         parts.append(markdown(network_passes(settings), "One slice through a network"))
+        parts.append(markdown(compiling(settings), "`--compile True`, one slice of the shipped hematoma network"))
         grown = growth(settings)
         parts += [markdown(grown.set_index("against"), "Growth"), markdown(fits(grown), "Straight lines through it")]
         parts.append(markdown(gpu(), "GPU"))

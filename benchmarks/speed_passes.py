@@ -1,11 +1,13 @@
 """What `speed.py` times within one process: the stages of a study, passes of networks, growth. Prints JSON on one line.
 
-`python benchmarks/speed_passes.py stages STUDY.nii.gz` | `passes` | `slabs`; `--runs 5`. Contenders take turns.
+`python benchmarks/speed_passes.py stages STUDY.nii.gz` | `training STUDIES` | `passes` | `compile` | `slabs`;
+`--runs 5`. Contenders take turns.
 """
 
 import argparse
 import copy
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -27,12 +29,12 @@ IMPORTED_S = time.perf_counter() - BEGAN
 MATRIX_SIDE = 2048
 
 PASSES: dict[str, tuple[Callable[[], torch.nn.Module], tuple[int, ...]]] = {
-    "hematoma, shipped 256×256": (lambda: SelfAttentionUNet(2, 1, 1, (16, 32, 64, 128)), (1, 1, 256, 256)),
+    "hematoma, shipped, 3 slices of 192×240": (lambda: SelfAttentionUNet(2, 3, 1, (24, 48, 96, 192)), (1, 3, 192, 240)),
     "hematoma, the paper's 512×512": (lambda: SelfAttentionUNet(2, 1, 1), (1, 1, 512, 512)),
     "LG-Net, the paper's 512×512": (lambda: LGNet(2, 1, 1, key_pooling=[1, 1, 1, 1]), (1, 1, 512, 512)),
     "InceptionResUNet, attention at 256×256": (lambda: InceptionResUNet(2, 3, 1), (1, 3, 256, 256)),
 }
-QUICK = ("hematoma, shipped 256×256",)
+QUICK = tuple(PASSES)[:1]
 
 
 def medians(contenders: Mapping[str, Callable[[], Any]], runs: int) -> dict[str, float]:
@@ -90,6 +92,51 @@ def network_passes(names: list[str], runs: int) -> list[dict[str, Any]]:
         floor = operations(plain, image) / rate
         rows.append({"network": name, **seconds, "floor": floor})
     return rows
+
+
+def compiling(name: str, runs: int) -> dict[str, float]:
+    """What `--compile True` costs at first and saves with each slice, in float32."""
+    make, shape = PASSES[name]
+    plain, image = for_inference(make()), torch.rand(shape)
+    translated = for_inference(copy.deepcopy(plain), compile=True)
+
+    def once(network: torch.nn.Module) -> None:
+        with torch.inference_mode():
+            network(image)
+
+    began = time.perf_counter()
+    once(translated)
+    first_s = time.perf_counter() - began
+    seconds = medians({"as it is": partial(once, plain), "compiled": partial(once, translated)}, 5 * runs)
+    saved_s = seconds["as it is"] - seconds["compiled"]
+    return {"compiling": first_s, **seconds, "slices until it pays": first_s / saved_s if saved_s > 0 else math.inf}
+
+
+def training(studies: Path, runs: int) -> dict[str, float]:
+    """Median seconds of a batch of the hematoma bundle's compact recipe: from the loader, and through a step."""
+    root = bundle_root("hematoma")
+    parser = ConfigParser()
+    parser.read_meta(str(root / "configs/metadata.json"))
+    parser.read_config([str(root / f"configs/{name}.yaml") for name in ("train", "compact")])
+    parser.config |= {"bundle_root": str(root), "dataset_dir": str(studies), "output_dir": str(studies / "training")}
+    network, optimizer, loss = (parser.get_parsed_content(name) for name in ("network", "optimizer", "loss"))
+    loader = parser.get_parsed_content("train::dataloader")
+    batches = iter(loader)
+    batch = next(batches)
+
+    def step(bf16: bool) -> None:
+        optimizer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            logits = network(batch["image"])
+        loss(logits.float(), batch["label"]).backward()
+        optimizer.step()
+
+    def load() -> None:
+        next(batches)
+
+    ways = {"load": load, "step, float32": partial(step, False)}
+    ways |= {"step, bf16": partial(step, True)} if use_bf16("auto") else {}
+    return {"slices a batch": len(batch["image"]), **medians(ways, min(runs, len(loader) - 2))}
 
 
 def stages(image: Path, runs: int) -> dict[str, float]:
@@ -167,13 +214,17 @@ def slab_widths(widths: list[int], runs: int) -> dict[int, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("stages", "passes", "slabs"))
-    parser.add_argument("image", nargs="?", type=Path)
+    parser.add_argument("what", choices=("stages", "training", "passes", "compile", "slabs"))
+    parser.add_argument("data", nargs="?", type=Path)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
     if arguments.what == "stages":
-        found: Any = stages(arguments.image, arguments.runs)
+        found: Any = stages(arguments.data, arguments.runs)
+    elif arguments.what == "training":
+        found = training(arguments.data, arguments.runs)
+    elif arguments.what == "compile":
+        found = compiling(QUICK[0], arguments.runs)
     elif arguments.what == "passes":
         found = network_passes([*(QUICK if arguments.quick else PASSES)], arguments.runs)
     else:
