@@ -45,7 +45,7 @@ class SelfAttentionUNet(nn.Module):
         ValueError: an unknown part.
 
     Departs from the paper: its ablation starts from plain U-Net, `parts` from this network without its modules. It
-    leaves open, and here is: up to 8 heads, whose result is added to the map; reduction 16 and a 7×7 kernel in the
+    leaves open, and here is: a head that begins as the identity with a prior; up to 8 heads, whose result is added to the map; reduction 16 and a 7×7 kernel in the
     skips' attention; two convolutions a decoder stage, the first of the last stage `widths[0]` wide; edges replicated
     to a multiple of 2^len(widths), logits cropped back.
     """
@@ -79,10 +79,23 @@ class SelfAttentionUNet(nn.Module):
                 for level in reversed(range(len(widths)))
             ],
         )
-        self.head = conv(spatial_dims, out_channels, out_channels)
+        self.head = begun_with_prior(conv(spatial_dims, out_channels, out_channels))
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         return crop_like(self.head(self.u(image)[-1]), image)
+
+
+def begun_with_prior(head: nn.Module, probability: float = 0.05) -> nn.Module:
+    """The head, begun as the identity plus the log-odds of a probability.
+
+    The maps before it are normalised, so that its few numbers alone set scale and level of the logits, and an
+    optimiser that moves each by its learning rate a step would take thousands of steps over it. The prior is that of
+    Lin et al., *Focal loss for dense object detection*, 2017, arXiv:1708.02002.
+    """
+    weight, bias = head.parameters()
+    nn.init.dirac_(weight)
+    nn.init.constant_(bias, math.log(probability / (1 - probability)))
+    return head
 
 
 def bottom_attention(channels: int) -> nn.Sequential:

@@ -42,6 +42,16 @@ def test_the_last_map_is_not_rectified_but_every_other_convolution_is() -> None:
     assert all(lowest[level] >= 0 for level in range(3))
 
 
+@pytest.mark.parametrize("spatial_dims", [2, 3])
+def test_an_untrained_network_expects_a_twentieth_to_be_marked(spatial_dims: int) -> None:
+    net = SelfAttentionUNet(spatial_dims, 1, 1, (4, 8, 12, 16)).train()
+    last_maps = []
+    net.u.register_forward_hook(lambda _m, _i, out: last_maps.append(out[-1]))
+    logits = net(torch.rand(2, 1, *[32] * spatial_dims))
+    torch.testing.assert_close(logits, last_maps[0] + np.log(0.05 / 0.95))
+    assert logits.mean().item() == pytest.approx(np.log(0.05 / 0.95), abs=1e-3)
+
+
 @pytest.mark.parametrize("parts", [(), ("SA",), ("SA", "CA"), ("SA", "CA", "SPA"), "SA"])
 def test_parts_build_just_their_modules(parts: tuple[str, ...]) -> None:
     names = [type(m).__name__ for m in SelfAttentionUNet(2, 1, 1, (4, 8, 12, 16), parts).modules()]
