@@ -22,7 +22,6 @@ TRAINED_WITH_hematoma := --bf16 True
 TRAINED_WITH_lung_infection := --bf16 True
 TRAINED_WITH_liver_tumor := --bf16 True
 # How the first of two trainings differs; the second goes on from its weights. The lungs' begins on single slices.
-BEGUN_WITH_hematoma := --epochs 5 --lr_decay 0.9 --loss::lambda_ce 1
 BEGUN_WITH_liver_tumor := --epochs 10 --learning_rate 0.002 --lr_decay 0.75 --ema_share 0
 BEGUN_WITH_lung_infection := --slab 1 --epochs 10 --learning_rate 0.002 --lr_decay 0.83 --ema_share 0
 
