@@ -6,7 +6,7 @@ wanted. "cold" is a process with one study, from its start to its end; "warm" ea
 those take of all cores together; "peak" the largest resident set. Stages, single passes and slab widths come from
 `speed_passes.py`. The fits are straight lines by least squares. Without a GPU its rows say so.
 
-`--write FILE` puts the tables between the two markers in that file.
+`--write FILE` puts the tables between the two markers in that file, each as soon as it is measured. Half an hour.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -204,6 +204,21 @@ def gpu() -> pd.DataFrame:
     return pd.DataFrame({"GPU": [name], "warm s": ["not measured"], "share of its matrix rate": ["not measured"]})
 
 
+def tables(settings: Settings) -> Iterator[tuple[str, pd.DataFrame]]:
+    """All tables with their titles, each as soon as it is measured."""
+    ways = end_to_end(settings, "hematoma", WAYS, 3 if settings.quick else 5)
+    yield "Hematoma, 512×512×32, end to end", ways
+    yield "Stages of one study", stages(settings)
+    yield "Training, the hematoma bundle's compact recipe", training(settings)
+    yield "One slice through a network", network_passes(settings)
+    yield "`--compile True`, one slice of the shipped hematoma network", compiling(settings)
+    grown = growth(settings)
+    yield "Growth", grown.set_index("against")
+    yield "Straight lines through it", fits(grown)
+    yield "The other bundles, end to end", bundles(settings)
+    yield "GPU", gpu()
+
+
 def markdown(table: pd.DataFrame, title: str) -> str:
     """A heading and the table."""
     flat = table.reset_index()
@@ -244,21 +259,12 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(arguments.quick, 1 if arguments.quick else arguments.runs, Path(folder))
-        parts = [machine() + "\n"]
-        ways = end_to_end(settings, "hematoma", WAYS, 3 if arguments.quick else 5)
-        parts.append(markdown(ways, "Hematoma, 512×512×32, end to end"))
-        parts.append(markdown(stages(settings), "Stages of one study"))
-        parts.append(markdown(bundles(settings), "The other bundles, end to end"))
-        parts.append(markdown(training(settings), "Training, the hematoma bundle's compact recipe"))
-        parts.append(markdown(network_passes(settings), "One slice through a network"))
-        parts.append(markdown(compiling(settings), "`--compile True`, one slice of the shipped hematoma network"))
-        grown = growth(settings)
-        parts += [markdown(grown.set_index("against"), "Growth"), markdown(fits(grown), "Straight lines through it")]
-        parts.append(markdown(gpu(), "GPU"))
-    text = "\n".join(parts)
+        text = machine() + "\n"
+        for title, table in tables(settings):
+            text += "\n" + markdown(table, title)
+            if arguments.write:
+                written(arguments.write, text)
     sys.stdout.write(text)
-    if arguments.write:
-        written(arguments.write, text)
 
 
 if __name__ == "__main__":
