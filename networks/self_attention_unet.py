@@ -45,9 +45,9 @@ class SelfAttentionUNet(nn.Module):
         ValueError: an unknown part.
 
     Departs from the paper: its ablation starts from plain U-Net, `parts` from this network without its modules. It
-    leaves open, and here is: a head that begins as the identity with a prior; up to 8 heads, whose result is added to the map; reduction 16 and a 7×7 kernel in the
-    skips' attention; two convolutions a decoder stage, the first of the last stage `widths[0]` wide; edges replicated
-    to a multiple of 2^len(widths), logits cropped back.
+    leaves open, and here is: a head that begins as the identity with a prior; up to 8 heads, whose result is added to
+    the map; reduction 16 and a 7×7 kernel in the skips' attention; two convolutions a decoder stage, the first of the
+    last stage `widths[0]` wide; edges replicated to a multiple of 2^len(widths), logits cropped back.
     """
 
     def __init__(
