@@ -86,11 +86,10 @@ class SelfAttentionUNet(nn.Module):
 
 
 def begun_with_prior(head: nn.Module, probability: float = 0.05) -> nn.Module:
-    """The head, begun as the identity plus the log-odds of a probability.
+    """The head, begun as the identity plus the log-odds of a probability (Lin et al. 2017, arXiv:1708.02002).
 
     The maps before it are normalised, so that its few numbers alone set scale and level of the logits, and an
-    optimiser that moves each by its learning rate a step would take thousands of steps over it. The prior is that of
-    Lin et al., *Focal loss for dense object detection*, 2017, arXiv:1708.02002.
+    optimiser that moves each by its learning rate a step would take thousands of steps over it.
     """
     weight, bias = head.parameters()
     nn.init.dirac_(weight)

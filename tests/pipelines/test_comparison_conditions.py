@@ -58,7 +58,7 @@ def test_the_recipe_is_the_bundles_but_for_what_is_given() -> None:
     recipe = Conditions("hematoma").configuration()
     assert (recipe["epochs"], recipe["learning_rate"], recipe["batch_size"]) == (50, 1e-4, 2)
     compact = Conditions("hematoma", compact=True).configuration()
-    assert (compact["epochs"], compact["learning_rate"], compact["batch_size"]) == (3, 0.0013, 8)
+    assert (compact["epochs"], compact["learning_rate"], compact["batch_size"]) == (12, 0.0015, 8)
     given = Conditions("hematoma", True, {"learning_rate": 0.1, "loss::pos_weight": None}, epochs=3).configuration()
     assert (given["epochs"], given["learning_rate"], given["loss"]["pos_weight"]) == (3, 0.1, None)
 
