@@ -210,12 +210,12 @@ def tables(settings: Settings) -> Iterator[tuple[str, pd.DataFrame]]:
     yield "Hematoma, 512×512×32, end to end", ways
     yield "Stages of one study", stages(settings)
     yield "Training, the hematoma bundle's compact recipe", training(settings)
-    yield "One slice through a network", network_passes(settings)
     yield "`--compile True`, one slice of the shipped hematoma network", compiling(settings)
     grown = growth(settings)
     yield "Growth", grown.set_index("against")
     yield "Straight lines through it", fits(grown)
     yield "The other bundles, end to end", bundles(settings)
+    yield "One slice through a network", network_passes(settings)
     yield "GPU", gpu()
 
 
