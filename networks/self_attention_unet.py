@@ -6,6 +6,7 @@ Li, Yu, Hu, Ke, Yu: *Cerebral hematoma segmentation and bleeding volume measurem
 
 import math
 from collections.abc import Collection, Sequence
+from typing import cast
 
 import torch
 from monai.networks.blocks import UnetResBlock
@@ -22,6 +23,7 @@ from sliceweave.networks.blocks import (
     conv_norm_act,
     linear_up,
 )
+from sliceweave.networks.position_encoding import PositionEncoding
 from sliceweave.networks.skeleton import EncoderDecoder, crop_like, max_pool
 from sliceweave.networks.skip_attention import ChannelAttention, SpatialAttention
 
@@ -40,6 +42,8 @@ class SelfAttentionUNet(nn.Module):
         in_channels: slices in the slab (2.5D), or 1.
         widths: channels of the encoder stages; the paper's by default.
         parts: which of the ablation's modules are built: `SA` self-attention, `CA` channel, `SPA` spatial attention.
+        steady_end: the last map's norm keeps its statistics in training: a batch's own tell how much of it bleeds, so
+            that the same pixel has other logits in other company. A network that knows nothing yet learns slower so.
 
     Raises:
         ValueError: an unknown part.
@@ -57,8 +61,10 @@ class SelfAttentionUNet(nn.Module):
         out_channels: int,
         widths: Sequence[int] = (64, 128, 256, 512),
         parts: Collection[str] = PARTS,
+        steady_end: bool = False,
     ) -> None:
         super().__init__()
+        self.steady_end = steady_end
         check_shape(spatial_dims, widths)
         chosen = check_parts(parts, PARTS)
         ins = [in_channels, *widths[:-1]]
@@ -80,9 +86,16 @@ class SelfAttentionUNet(nn.Module):
             ],
         )
         self.head = begun_with_prior(conv(spatial_dims, out_channels, out_channels))
+        self.train()
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         return crop_like(self.head(self.u(image)[-1]), image)
+
+    def train(self, mode: bool = True) -> "SelfAttentionUNet":
+        super().train(mode)
+        if self.steady_end:
+            [*cast(DecoderStage, self.u.decoder[-1]).convs.children()][-1].eval()
+        return self
 
 
 def begun_with_prior(head: nn.Module, probability: float = 0.05) -> nn.Module:
@@ -111,40 +124,11 @@ def skip_attention(spatial_dims: int, channels: int, parts: Collection[str]) -> 
 
 
 def decoder_convs(spatial_dims: int, width: int, out_channels: int, last: bool) -> nn.Sequential:
-    """Two convolutions from the concatenated `2·width` channels; the last stage's own result is not rectified.
-
-    A rectified single-channel map could die (all zero, no gradient) and take the network with it.
+    """Two convolutions from the concatenated `2·width` channels; the last stage's own result is not rectified: a
+    single-channel map could die (all zero, no gradient) and take the network with it.
     """
     middle = width if last else out_channels
     return nn.Sequential(
         conv_norm_act(spatial_dims, 2 * width, middle),
         conv_norm_act(spatial_dims, middle, out_channels, act=None if last else "RELU"),
     )
-
-
-class PositionEncoding(nn.Module):
-    """The map plus the sinusoidal `position_encoding` of its size: `(B, C, *S)` → `(B, C, *S)`."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + position_encoding(x)
-
-
-def position_encoding(x: torch.Tensor) -> torch.Tensor:
-    """Sinusoidal position along each axis for a map of any size: `(B, C, *S)` → `(C, *S)`.
-
-    Each of the D axes owns 2·⌊C / 2D⌋ channels, sines first; channels left over are zero. Channel k of an axis has the
-    frequency 10000^(−k/K). Vaswani et al., *Attention is all you need*, 2017, arXiv:1706.03762.
-    """
-    size = x.shape[2:]
-    dims = len(size)
-    frequencies = x.shape[1] // (2 * dims)
-    exponent = torch.arange(frequencies, device=x.device, dtype=torch.float32) / max(frequencies, 1)
-    omega = torch.exp(-math.log(10000.0) * exponent)
-    code = torch.zeros(x.shape[1:], device=x.device, dtype=torch.float32)
-    for axis in range(dims):
-        angle = torch.outer(omega, torch.arange(size[axis], device=x.device, dtype=torch.float32))
-        shape = [2 * frequencies] + [1] * dims
-        shape[axis + 1] = size[axis]
-        wave = torch.cat([angle.sin(), angle.cos()]).view(shape)
-        code[2 * frequencies * axis : 2 * frequencies * (axis + 1)] += wave
-    return code.to(x.dtype)

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from sliceweave.networks import SelfAttentionUNet
-from sliceweave.networks.self_attention_unet import bottom_attention, position_encoding
+from sliceweave.networks.position_encoding import position_encoding
+from sliceweave.networks.self_attention_unet import bottom_attention
 
 SizesSeen = Callable[[torch.nn.Module, torch.Tensor], dict[str, tuple[int, ...]]]
 
@@ -50,6 +51,16 @@ def test_an_untrained_network_expects_a_twentieth_to_be_marked(spatial_dims: int
     logits = net(torch.rand(2, 1, *[32] * spatial_dims))
     torch.testing.assert_close(logits, last_maps[0] + np.log(0.05 / 0.95))
     assert logits.mean().item() == pytest.approx(np.log(0.05 / 0.95), abs=1e-3)
+
+
+@pytest.mark.parametrize("steady_end", [False, True])
+def test_a_steady_end_takes_no_statistics_of_a_batch(steady_end: bool) -> None:
+    net = SelfAttentionUNet(2, 1, 1, (4, 8, 12, 16), steady_end=steady_end).eval().train()
+    norms = [module for module in net.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    before = [norm.running_mean.clone() for norm in norms if norm.running_mean is not None]
+    net(torch.rand(2, 1, 32, 32))
+    changed = [not torch.equal(old, norm.running_mean) for old, norm in zip(before, norms, strict=True)]
+    assert changed == [True] * (len(norms) - 1) + [not steady_end]
 
 
 @pytest.mark.parametrize("parts", [(), ("SA",), ("SA", "CA"), ("SA", "CA", "SPA"), "SA"])
