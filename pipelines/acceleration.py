@@ -14,22 +14,29 @@ from sliceweave.pipelines.options import yes_or_no
 logger = logging.getLogger(__name__)
 
 _BF16_UNITS = ("avx512_bf16", "amx_bf16")
+_SLICES_ON_GPU = 8
 
 
 def use_bf16(value: Any, device: torch.device | str = "cpu") -> bool:
-    """Whether slices are looked at in bf16 first: as told, or with `auto` where the processor was made for it.
+    """Whether slices are looked at in bf16 first: as told, or with `auto` where the device was made for it.
 
-    Elsewhere bf16 is emulated, and slower than float32. On a GPU `auto` is no.
+    Elsewhere bf16 is emulated, and slower than float32.
 
     Raises:
         InputError: none of auto, true and false.
     """
     if str(value).lower() == "auto":
-        return torch.device(device).type == "cpu" and _has_bf16_units()
+        kind = torch.device(device).type
+        return _has_bf16_units() if kind == "cpu" else kind == "cuda" and torch.cuda.is_bf16_supported(False)
     try:
         return yes_or_no(value, "bf16")
     except InputError as error:
         raise InputError(f"--bf16 is auto, True or False, got {value!r}") from error
+
+
+def slices_a_batch(device: torch.device | str) -> int:
+    """How many slices a network gets at once: one on a processor, whose caches hold no more, several on a GPU."""
+    return 1 if torch.device(device).type == "cpu" else _SLICES_ON_GPU
 
 
 def _has_bf16_units() -> bool:
@@ -43,8 +50,8 @@ def for_inference(
 ) -> torch.nn.Module:
     """The network in evaluation mode, changed in place so that it gives the same logits, but for rounding, sooner.
 
-    Batch normalisation goes into the convolutions before it. On a processor, channels come last in two dimensions,
-    unless there is group normalisation: torch's is off by up to 1e-3 in that layout.
+    Batch normalisation goes into the convolutions before it. Channels come last in two dimensions, unless there is
+    group normalisation: torch's is off by up to 1e-3 in that layout.
 
     Args:
         compile: compiled by `torch.compile`, once a run: pays from some hundred slices.
@@ -54,7 +61,7 @@ def for_inference(
     """
     network.eval()
     fold_batch_norms(network)
-    if torch.device(device).type == "cpu" and _is_flat(network) and not _has_group_norm(network):
+    if torch.device(device).type in ("cpu", "cuda") and _is_flat(network) and not _has_group_norm(network):
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return compiled(network) if yes_or_no(compile, "compile") else network
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sliceweave.networks import RAUNet, SelfAttentionUNet
-from sliceweave.pipelines.acceleration import for_inference, subnormals_as_zero, use_bf16
+from sliceweave.pipelines.acceleration import for_inference, slices_a_batch, subnormals_as_zero, use_bf16
 from sliceweave.pipelines.errors import InputError
 
 
@@ -23,9 +23,20 @@ def test_auto_takes_bf16_where_the_processor_was_made_for_it(
     processor_with(*units, monkeypatch=monkeypatch)
     assert use_bf16("auto") is expected
     assert use_bf16("Auto", torch.device("cpu")) is expected
-    assert use_bf16("auto", "cuda") is False
     assert use_bf16("false") is False
     assert use_bf16(True) is True
+
+
+@pytest.mark.parametrize("expected", [True, False])
+def test_auto_asks_a_gpu_for_bf16_of_its_own(expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda emulated: expected and not emulated)
+    assert use_bf16("auto", "cuda:0") is expected
+    assert use_bf16("auto", "mps") is False
+
+
+def test_a_processor_gets_one_slice_at_once_and_a_gpu_several() -> None:
+    assert slices_a_batch("cpu") == 1
+    assert slices_a_batch(torch.device("cuda", 1)) == 8
 
 
 def test_a_torch_that_cannot_tell_has_no_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
