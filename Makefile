@@ -9,7 +9,7 @@ BUNDLE = $(shell $(BIN)/sliceweave bundle $(TASK))
 
 TRAINED_ON_hematoma := --studies 50
 TRAINED_ON_lung_infection := --studies 90
-TRAINED_ON_liver_tumor := --studies 120 --even_kinds
+TRAINED_ON_liver_tumor := --studies 240 --even_kinds
 TRAINED_ON_knee_cartilage := --studies 24 --slices 80
 TRAINED_ON_echo_left_ventricle := --studies 160 --slices 8
 # Head CT without haemorrhage, for the hematoma bundle: what is painted into them is trained on beside the generated heads.
@@ -21,6 +21,8 @@ PAINTED_RARE := --studies 80 --seed 4 --part 0:16 --share-healthy 0 --kinds vent
 TRAINED_WITH_hematoma := --bf16 True
 TRAINED_WITH_lung_infection := --bf16 True
 TRAINED_WITH_liver_tumor := --bf16 True
+# Studies that the weights are scored on, 10 unless told otherwise. Liver tumours differ most from one another.
+SCORED_ON_liver_tumor := 20
 # How the first of two trainings differs; the second goes on from its weights. The lungs' begins on single slices.
 BEGUN_WITH_liver_tumor := --epochs 10 --learning_rate 0.002 --lr_decay 0.75 --ema_share 0
 BEGUN_WITH_lung_infection := --slab 1 --epochs 10 --learning_rate 0.002 --lr_decay 0.83 --ema_share 0
@@ -85,7 +87,7 @@ weights: .venv/installed  ## trains a task's shipped weights (hematoma's with HE
 	cp weights/$(TASK)/training/model.pt $(BUNDLE)/models/model.pt
 
 scores: .venv/installed  ## a task's shipped weights on unseen generated studies
-	$(BIN)/sliceweave phantom $(TASK) weights/$(TASK)/unseen --studies 10 --seed 2000
+	$(BIN)/sliceweave phantom $(TASK) weights/$(TASK)/unseen --studies $(or $(SCORED_ON_$(TASK)),10) --seed 2000
 	$(RUN) --bundle_root $(BUNDLE) --config_file "['$(BUNDLE)/configs/train.yaml','$(BUNDLE)/configs/evaluate.yaml']" \
 		--dataset_dir weights/$(TASK)/unseen --output_dir weights/$(TASK)/scores
 	$(BIN)/python benchmarks/shipped_weights.py weights/$(TASK)/unseen weights/$(TASK)/scores

@@ -28,7 +28,8 @@ def read_csv_rows(path: Path, needed: Sequence[str], further: Sequence[str] = ()
         raise InputError(f"'{path}' cannot be read as a CSV ({error}); save it as comma-separated UTF-8") from error
     if not set(needed) <= set(columns):
         expected = ",".join(needed) + "".join(f"[,{name}]" for name in further)
-        raise InputError(f"'{path}' has the columns {', '.join(columns) or '(none)'}; expected {expected} with commas")
+        found = " ".join(", ".join(columns).split()) or "(none)"
+        raise InputError(f"'{path}' has the columns {found}; expected {expected} with commas")
     for number, row in rows:
         if any("\0" in value for value in row.values() if isinstance(value, str)):
             raise InputError(f"'{path}' line {number} holds a zero byte, which is no text; save it as a CSV in UTF-8")

@@ -19,6 +19,7 @@ _MAGICS = (b"n+1", b"n+2")
 _MOST_OFFSET_BYTES = 1 << 26  # room for whatever extensions a header has
 _DEFLATE_LIMIT = 1032  # no deflate stream grows by more than this
 _OTHER_UNITS = {1: "metres", 3: "micrometres"}
+_FORM_CODES = frozenset(nib.nifti1.xform_codes.value_set())  # where another stands nibabel leaves that affine unread
 _PIXDIM_TOLERANCE = 0.01
 _ORTHOGONAL = 1e-4
 _GRID_FIELDS = (
@@ -53,6 +54,9 @@ def check_claims(header: nib.Nifti1Header, file_bytes: int, compressed: bool) ->
     dtype = stored_dtype(header)
     check_scalar(dtype)
     check_spacing_given(header["pixdim"][1:4])
+    for name in ("qform_code", "sform_code"):
+        if (code := int(header[name])) not in _FORM_CODES:
+            raise InputError(f"expected {name} 0 to {max(_FORM_CODES)}, got {code}; repair the header")
     unit = _OTHER_UNITS.get(int(header["xyzt_units"]) & 7)
     if unit:
         raise InputError(f"expected spacing in mm, got a header in {unit}; convert the spacing and set the unit to mm")

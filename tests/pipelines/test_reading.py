@@ -321,6 +321,8 @@ def pixdim(*steps):
         ({"pixdim": pixdim(0.5, 0.6, 3.04)}, "but affine"),
         ({"xyzt_units": 1}, "expected spacing in mm, got a header in metres"),
         ({"xyzt_units": 3}, "expected spacing in mm, got a header in micrometres"),
+        ({"sform_code": 6}, "expected sform_code 0 to 5, got 6; repair the header"),
+        ({"qform_code": -1}, "expected qform_code 0 to 5, got -1; repair the header"),
         ({"srow_x": np.nan}, "finite"),
         ({"srow_x": 0}, "singular"),
         ({"sform_code": 0, "qform_code": 1, "quatern_b": 5}, "damaged"),

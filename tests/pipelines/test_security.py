@@ -176,6 +176,12 @@ def test_a_zero_byte_in_a_manifest_is_refused(tmp_path: Path) -> None:
         find_studies(tmp_path / "studies.csv")
 
 
+def test_columns_of_several_lines_are_named_on_one(tmp_path: Path) -> None:
+    (tmp_path / "studies.csv").write_text('"study\nid",image\na,b.nii\n', "utf-8")
+    with pytest.raises(InputError, match=r"has the columns study id, image; expected"):
+        find_studies(tmp_path / "studies.csv")
+
+
 def test_an_entry_of_odd_length_is_a_damaged_file(tmp_path: Path) -> None:
     path = save(datasets(miniature())[:1], tmp_path)[0]
     content = path.read_bytes()
