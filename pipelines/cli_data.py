@@ -27,6 +27,7 @@ def phantom(
 ) -> None:
     """Generate labelled studies with known volumes; a rerun makes only what is missing.
 
+    truth.csv has the volumes of the bodies themselves; a label, of whole voxels, measures a little more or less.
     Of studies with lesions a tenth is healthy; the first lesion of the others is never tiny, so they are easier than
     patients.
     """

@@ -4,12 +4,12 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sliceweave.pipelines.bundles import bundle_root
 from sliceweave.pipelines.errors import InputError
+from sliceweave.pipelines.typed_options import check_known, parse_options
 
 if TYPE_CHECKING:
     from monai.bundle import ConfigParser
@@ -47,7 +47,7 @@ class Recipe:
         parser.read_config(list(self.files))
         parser.read_meta(meta)
         for name in self.options:
-            _check_known(name, [str(known) for known in parser.get()])
+            check_known(name, [str(known) for known in parser.get()])
         parser.update({**self.options, **others})
         return parser
 
@@ -72,38 +72,6 @@ def recipe_of(task: str, bundle: Path | None, source: str, out: Path, options: S
     paths = tuple(map(str, files if isinstance(files, list | tuple) else [files]))
     cohort = {"dataset_dir": source, "output_dir": str(out), "resume": True, "bundle_root": str(root)}
     return Recipe(paths, {**given, **cohort}, os.getcwd())
-
-
-def parse_options(typed: Sequence[str]) -> dict[str, Any]:
-    """Values by name of `--name value`, `--name=value` or `--name`, which is True; read as `monai.bundle` reads them.
-
-    Raises:
-        InputError: a value without a name.
-    """
-    from fire.parser import DefaultParseValue
-
-    options: dict[str, Any] = {}
-    waiting = ""
-    for text in typed:
-        if text.startswith("--"):
-            name, _, value = text[2:].partition("=")
-            waiting = name.replace("-", "_")
-            options[waiting] = DefaultParseValue(value) if "=" in text else True
-            waiting = "" if "=" in text else waiting
-        elif waiting:
-            options[waiting] = DefaultParseValue(text)
-            waiting = ""
-        else:
-            raise InputError(f"expected the bundle's options as --NAME VALUE, got '{text}'")
-    return options
-
-
-def _check_known(name: str, known: Sequence[str]) -> None:
-    first = name.replace("#", "::").split("::")[0]
-    if first not in known:
-        near = get_close_matches(first, known, 1)
-        advice = f"; did you mean --{near[0]}?" if near else ""
-        raise InputError(f"the bundle's config has no option --{first}{advice}")
 
 
 def _name_of(bundle: Path) -> str:

@@ -1,6 +1,5 @@
 """One case of a data set turned into a study of the plain layout, and its row in `dataset.csv`."""
 
-import json
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +84,7 @@ class Converter:
         for folder, is_wanted in (("images", True), ("labels", labelled)):
             sidecar = self._path(folder, case, ".geometry.json")
             if is_wanted and geometry.slice_origins_ras_mm is not None:
-                write_atomically(sidecar, _sidecar_bytes(geometry))
+                write_atomically(sidecar, geometry.sidecar_bytes())
             else:
                 remove(sidecar)
 
@@ -129,8 +128,3 @@ def _origins_ras_mm(geometry: Geometry) -> NDArray[np.float64]:
     """(K, 3) first voxel of each slice."""
     first = np.column_stack([np.zeros((geometry.shape[2], 2)), np.arange(geometry.shape[2])])
     return geometry.to_ras_mm(first)
-
-
-def _sidecar_bytes(geometry: Geometry) -> bytes:
-    values = {name: getattr(geometry, name) for name in ("slice_origins_ras_mm", "slice_thickness_mm")}
-    return json.dumps({name: value.tolist() for name, value in values.items() if value is not None}).encode()

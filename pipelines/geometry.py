@@ -83,6 +83,11 @@ class Geometry:
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
 
+    def sidecar_bytes(self) -> bytes:
+        """What `with_sidecar` reads: where slices truly lie, and how thick the header says they are."""
+        values = {"slice_origins_ras_mm": self.slice_origins_ras_mm, "slice_thickness_mm": self.slice_thickness_mm}
+        return json.dumps({name: value.tolist() for name, value in values.items() if value is not None}).encode()
+
     @cached_property
     def slice_normal_ras(self) -> NDArray[np.float64]:
         """Unit vector perpendicular to the slices, pointing from each slice to the next."""

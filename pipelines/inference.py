@@ -18,7 +18,7 @@ from sliceweave.pipelines.atomic import remove
 from sliceweave.pipelines.conduct import conduct
 from sliceweave.pipelines.datasets import datalist
 from sliceweave.pipelines.dicom_results import DicomResults
-from sliceweave.pipelines.errors import reason_of
+from sliceweave.pipelines.errors import InputError, reason_of
 from sliceweave.pipelines.lettering import Picture
 from sliceweave.pipelines.measuring import Mask, certainty_flags, label_results, reference_volumes_ml, title_of, turned
 from sliceweave.pipelines.member_counts import MemberCounts
@@ -52,6 +52,8 @@ def pending(
         InputError: there are no studies at all, or one has no DICOM series although its results are to refer to one.
     """
     cases = datalist(dataset_dir)
+    if {Path(case["image"]).resolve().parent for case in cases} & {report.directory.resolve()}:
+        raise InputError(f"--output_dir {report.directory} holds the images themselves; choose another folder")
     if dicom is not None:
         dicom.check(case["study_id"] for case in cases)
     due = []

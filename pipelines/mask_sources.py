@@ -91,19 +91,21 @@ def _from_csv(path: Path) -> list[MaskStudy]:
     rows = read_csv_rows(path, ("study_id",), ("mask", "image"))
     if not rows:
         raise InputError(f"'{path}' has no rows; expected one line per study below the header study_id,mask[,image]")
+    if not {"mask", "label"} & rows[0][1].keys():
+        raise InputError(f"'{path}' has no column mask or label; expected study_id,mask[,image]")
     return [_csv_mask(row, path, number) for number, row in rows]
 
 
 def _csv_mask(row: Mapping[str, str], path: Path, number: int) -> MaskStudy:
-    study_id, image = (strip_guard(row.get(name, "")) for name in ("study_id", "image"))
-    mask = strip_guard(row.get("mask", "") or row.get("label", ""))
-    if not study_id.strip() or not mask.strip():
+    study_id, image = (strip_guard(row.get(name, "")).strip() for name in ("study_id", "image"))
+    mask = strip_guard(row.get("mask", "") or row.get("label", "")).strip()
+    if not study_id or not mask:
         raise InputError(f"'{path}' line {number} has an empty study_id or mask; expected study_id,mask[,image]")
     folder = path.parent
     return MaskStudy(
         printable(study_id),
         folder / os.path.expanduser(mask),
-        folder / os.path.expanduser(image) if image.strip() else None,
+        folder / os.path.expanduser(image) if image else None,
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from sliceweave.pipelines.atomic import remove
-from sliceweave.pipelines.errors import reason_of
+from sliceweave.pipelines.errors import InputError, reason_of
 from sliceweave.pipelines.label_maps import find_map_sidecar
 from sliceweave.pipelines.lettering import Picture
 from sliceweave.pipelines.mask_measuring import MaskOptions, measure_study
@@ -22,6 +22,7 @@ from sliceweave.pipelines.reading import find_sidecar
 from sliceweave.pipelines.report import Report
 from sliceweave.pipelines.rows import StudyFacts, StudyRows, failed_rows
 from sliceweave.pipelines.studies import file_stem
+from sliceweave.pipelines.tables import read_table
 
 MODEL = "masks"
 _STAMP_DIGITS = 8
@@ -37,6 +38,7 @@ def run_volumes(studies: Sequence[MaskStudy], report: Report, options: MaskOptio
         InputError: the output folder cannot be written to.
     """
     _say_what_is_missing(studies, options)
+    _check_nothing_else_is_lost(studies, report)
     with closing(report):
         report.start("--out")
         for study in tqdm(studies, desc="studies", unit="study", disable=None):
@@ -54,6 +56,16 @@ def _measure(study: MaskStudy, report: Report, options: MaskOptions) -> None:
     else:
         write_png(picture, png)
     report.add(rows)
+
+
+def _check_nothing_else_is_lost(studies: Sequence[MaskStudy], report: Report) -> None:
+    """Raises InputError where the folder holds the masks themselves, or the tables of another kind of run."""
+    out = report.directory
+    if {study.mask.resolve().parent for study in studies} & {out.resolve()}:
+        raise InputError(f"--out {out} holds the masks themselves; choose another folder")
+    earlier = out / "volumes.csv"
+    if earlier.is_file() and (others := {*read_table(earlier).get("model", [])} - {MODEL, ""}):
+        raise InputError(f"--out {out} holds the results of {min(others)}; choose another folder")
 
 
 def findings(study: MaskStudy, facts: StudyFacts, options: MaskOptions) -> tuple[StudyRows, Picture | None]:

@@ -16,6 +16,7 @@ from sliceweave.pipelines.volume_checks import check_scalar, check_size, check_s
 
 _HEADER_CLASSES: tuple[type[nib.Nifti1Header], ...] = (nib.Nifti1Header, nib.Nifti2Header)
 _MAGICS = (b"n+1", b"n+2")
+_LINE_ENDS = ([13, 10, 26, 10], [0, 0, 0, 0])
 _MOST_OFFSET_BYTES = 1 << 26  # room for whatever extensions a header has
 _DEFLATE_LIMIT = 1032  # no deflate stream grows by more than this
 _OTHER_UNITS = {1: "metres", 3: "micrometres"}
@@ -34,9 +35,16 @@ def raw_header(block: bytes) -> nib.Nifti1Header:
         size = header_class.sizeof_hdr
         if block[:4] == struct.pack(f"{endianness}i", size) and len(block) >= size:
             header = header_class(block[:size], endianness, check=False)
-            if header["magic"].item()[:3] in _MAGICS:
+            if header["magic"].item() in _MAGICS:
+                _check_line_ends(header)
                 return header
     raise InputError(f"expected a NIfTI file, got {_kind_of(block)}; export the image again")
+
+
+def _check_line_ends(header: nib.Nifti1Header) -> None:
+    """NIfTI-2 holds line ends of every kind, so that a copy as text, which harms the voxels too, is noticed."""
+    if "eol_check" in header and header["eol_check"].tolist() not in _LINE_ENDS:
+        raise InputError("expected a whole file, got one with converted line ends; copy it again, not as text")
 
 
 def _kind_of(start: bytes) -> str:
@@ -133,10 +141,10 @@ def check_pixdim(header: nib.Nifti1Header) -> None:
 
 def voxel_offset(header: nib.Nifti1Header) -> int:
     """The byte at which voxels begin. Raises HeaderDataError where that lies within the header, or far behind it."""
-    least = type(header).single_vox_offset
-    offset = int(header["vox_offset"]) or least
+    stated, least = float(header["vox_offset"]), type(header).single_vox_offset
+    offset = int(stated) if stated else least
     if offset < least:
-        raise HeaderDataError(f"vox offset {offset} too low")
+        raise HeaderDataError(f"vox offset {stated:g} too low")
     if offset > _MOST_OFFSET_BYTES:
         raise HeaderDataError(f"vox offset {offset} too high")
     return offset

@@ -33,8 +33,9 @@ class Outcome:
     def summary(self, dest: Path | None) -> str:
         """Counts, and a line for each study that is not as it should be."""
         what = f"prepared in {dest}" if dest else "usable"
-        sides = Counter(str(row["split"]) for row in self.usable)
-        counts = ", ".join(f"{sides[split]} {split}" for split in SPLITS) if dest else "nothing was written"
+        sides = Counter(str(row["split"]) if str(row["labelled"]) == "True" else "unlabelled" for row in self.usable)
+        named = (*SPLITS, "unlabelled") if sides["unlabelled"] else SPLITS
+        counts = ", ".join(f"{sides[side]} {side}" for side in named) if dest else "nothing was written"
         lines = [f"{len(self.usable)} of {len(self.rows)} studies {what}: {counts}", *_label_lines(self.usable)]
         for title, listed in (("could not be used", self.failed), ("should be looked at", self.notes)):
             if listed:

@@ -13,7 +13,7 @@ import numpy as np
 from isal import igzip
 from numpy.typing import NDArray
 
-from sliceweave.pipelines.atomic import write_atomically
+from sliceweave.pipelines.atomic import remove, write_atomically
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.geometry import Geometry
 from sliceweave.pipelines.itk_files import read_itk
@@ -84,8 +84,10 @@ def read_grid(image: Path, study_id: str = "") -> tuple[Geometry, nib.Nifti1Head
 def write_mask(mask: NDArray[Any], scan: Scan, path: Path) -> None:
     """Writes the mask (I, J, K) as uint8 NIfTI with the scan's affine, qform, sform and codes; never half a file.
 
+    Of uneven slices a sidecar beside it says where they lie, so that the mask measures the same wherever it goes.
+
     Raises:
-        InputError: the file cannot be written.
+        InputError: a file cannot be written.
     """
     if mask.shape != scan.geometry.shape:
         raise ValueError(f"expected a mask of shape {scan.geometry.shape}, got {mask.shape}")
@@ -98,7 +100,16 @@ def write_mask(mask: NDArray[Any], scan: Scan, path: Path) -> None:
             image.to_stream(compressed)
     else:
         image.to_stream(buffer)
+    if scan.geometry.slice_origins_ras_mm is None:
+        remove(sidecar_path(path))
+    else:
+        write_atomically(sidecar_path(path), scan.geometry.sidecar_bytes())
     write_atomically(path, buffer.getvalue())
+
+
+def sidecar_path(image: Path) -> Path:
+    """`<image stem>.geometry.json` beside an image or mask."""
+    return image.with_name(f"{image.name[: len(image.name) - len(image_suffix(image))]}.geometry.json")
 
 
 @contextmanager
@@ -124,6 +135,5 @@ def _read_volume(image: Path) -> Volume:
 
 def find_sidecar(image: Path, study_id: str) -> Path | None:
     """`<image stem>.geometry.json` or `<study_id>.geometry.json` beside the image, where there is one."""
-    stems = image.name[: len(image.name) - len(image_suffix(image))], file_stem(study_id)
-    paths = (image.with_name(f"{stem}.geometry.json") for stem in stems)
+    paths = sidecar_path(image), image.with_name(f"{file_stem(study_id)}.geometry.json")
     return next((path for path in paths if path.is_file()), None)

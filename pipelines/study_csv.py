@@ -37,11 +37,11 @@ def strip_guard(text: str) -> str:
 
 
 def _study_row(row: dict[str, str], path: Path, number: int) -> StudyRow:
-    study_id, image, label = (strip_guard(row.get(name, "")) for name in ("study_id", "image", "label"))
-    if not study_id.strip() or not image.strip():
+    names = ("study_id", "image", "label", "patient", "split")
+    study_id, image, label, patient, split = (strip_guard(row.get(name, "")).strip() for name in names)
+    if not study_id or not image:
         raise InputError(f"'{path}' line {number} has an empty study_id or image; fill it in or remove the line")
-    patient, split = (strip_guard(row.get(name, "")).strip() for name in ("patient", "split"))
-    return StudyRow(study_id, _beside(path, image), _beside(path, label) if label.strip() else None, patient, split)
+    return StudyRow(study_id, _beside(path, image), _beside(path, label) if label else None, patient, split)
 
 
 def _beside(csv_path: Path, name: str) -> Path:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sliceweave.pipelines.atomic import remove
+from sliceweave.pipelines.reading import sidecar_path
 from sliceweave.pipelines.rows import StudyFacts, StudyRows
 from sliceweave.pipelines.studies import file_stem
 
@@ -36,8 +37,9 @@ def dicom_paths(directory: Path, stem: str) -> tuple[Path, Path]:
 
 def fail_study(report: StudyReport, facts: StudyFacts, reason: str) -> None:
     """Writes the row of a study without numbers; what an earlier run left of the study must not stand beside it."""
+    mask, picture = output_paths(report, facts.study_id)
     stem = file_stem(facts.study_id)
-    for path in (*output_paths(report, facts.study_id), *dicom_paths(report.directory, stem)):
+    for path in (mask, sidecar_path(mask), picture, *dicom_paths(report.directory, stem)):
         remove(path)
     report.fail(facts, reason)
     logger.warning("%s failed: %s", facts.study_id, reason)

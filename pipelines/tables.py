@@ -29,7 +29,9 @@ def read_table(path: Path | str) -> pd.DataFrame:
     text_types = dict.fromkeys(TEXT_COLUMNS, str)
     try:
         table = pd.read_csv(path, dtype=text_types, keep_default_na=False, na_values=[""])
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise InputError(f"{path}: expected a CSV table, got: {error.strerror or error}; check the path") from error
+    except ValueError as error:
         raise InputError(f"{path}: expected a CSV table, but {' '.join(str(error).split())}") from error
     for column in TEXT_COLUMNS.intersection(table.columns):
         table[column] = table[column].fillna("").map(unguard)

@@ -10,6 +10,7 @@ from sliceweave.pipelines.cases import SliceStack, whole_block
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.geometry import Geometry
 from sliceweave.pipelines.nifti_files import NiftiFile
+from sliceweave.pipelines.reading import sidecar_path
 from sliceweave.pipelines.studies import IMAGE_SUFFIXES, image_suffix
 
 _SMALLEST_FIRST = (np.uint8, np.int16, np.uint16, np.int32)
@@ -33,8 +34,7 @@ def open_volume(path: Path) -> SliceStack:
 
 def sidecar_of(path: Path) -> Path | None:
     """`<stem>.geometry.json` beside an image, where there is one."""
-    stem = path.name[: len(path.name) - len(image_suffix(path))]
-    sidecar = path.with_name(f"{stem}.geometry.json")
+    sidecar = sidecar_path(path)
     return sidecar if sidecar.is_file() else None
 
 

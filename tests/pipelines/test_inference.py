@@ -25,13 +25,14 @@ from tqdm import tqdm
 from sliceweave.networks import SelfAttentionUNet
 from sliceweave.pipelines import study_reader
 from sliceweave.pipelines.bundles import bundle_root
+from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.geometry import Geometry
-from sliceweave.pipelines.inference import VolumeReport
+from sliceweave.pipelines.inference import VolumeReport, pending
 from sliceweave.pipelines.measuring import certainty_flags, reference_volumes_ml, title_of, without_side_if_unknown
 from sliceweave.pipelines.model import Model
 from sliceweave.pipelines.phantom import write_phantoms
 from sliceweave.pipelines.phantom_grid import PhantomOptions
-from sliceweave.pipelines.reading import Scan, read_scan
+from sliceweave.pipelines.reading import Scan, read_grid, read_scan
 from sliceweave.pipelines.report import Report
 from sliceweave.pipelines.rows import VOLUME_COLUMNS, LabelResult
 from sliceweave.pipelines.screen import Screen
@@ -235,12 +236,21 @@ def test_odd_geometries_are_measured_and_flagged(
         geometry = Geometry.with_sidecar(scan.affine, scan.shape, sidecar if name == "uneven" else None)
         expected = volume_ml(np.asarray(mask.dataobj) > 0, geometry)
         assert float(table.loc[name, "volume_ml"]) == pytest.approx(expected, rel=1e-5)
+        beside, _ = read_grid(folder / f"{name}_mask.nii.gz")
+        assert volume_ml(np.asarray(mask.dataobj) > 0, beside) == pytest.approx(expected, rel=1e-5)
+        assert (folder / f"{name}_mask.geometry.json").is_file() == (name == "uneven")
+
+
+def test_images_are_not_written_among(good: Path) -> None:
+    report = Report(good.parent)
+    with pytest.raises(InputError, match="holds the images themselves; choose another folder"):
+        pending(str(good.parent), report, Model("hematoma", "1", {1: "hematoma"}))
 
 
 def test_what_an_earlier_run_left_of_a_study_that_now_fails_is_removed(good: Path, tmp_path: Path) -> None:
     engine = SimpleNamespace(state=SimpleNamespace(batch={"study_id": ["s"]}, output={"reason": "gone bad"}))
     handler = VolumeReport(Report(tmp_path), Model("hematoma", "1", {1: "hematoma"}), study_kind("hematoma"))
-    for name in ("s_mask.nii.gz", "s.png"):
+    for name in ("s_mask.nii.gz", "s_mask.geometry.json", "s.png"):
         (tmp_path / name).write_bytes(b"old")
     handler.cases, handler.bar, handler.began = {"s": {"study_id": "s", "image": str(good)}}, tqdm(disable=True), 0.0
     handler(engine)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from sliceweave.pipelines.errors import InputError
-from sliceweave.pipelines.mask_sources import find_masks, with_images
+from sliceweave.pipelines.mask_sources import MaskStudy, find_masks, with_images
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -74,8 +74,19 @@ def test_what_cannot_be_read_is_said(names: tuple[str, ...], source: str, words:
         find_masks(tmp_path / source)
 
 
-def test_a_csv_without_masks_is_refused_with_its_line(tmp_path: Path) -> None:
+def test_a_csv_without_a_column_of_masks_is_refused(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("study_id,image\na,i.nii\n")
+    with pytest.raises(InputError, match="has no column mask or label; expected study_id,mask"):
+        find_masks(tmp_path / "m.csv")
+
+
+def test_blanks_around_cells_do_not_count(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("study_id,mask,image\na , m.nii , \n")
+    assert find_masks(tmp_path / "m.csv") == [MaskStudy("a", tmp_path / "m.nii")]
+
+
+def test_a_csv_without_masks_is_refused_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("study_id,mask,image\na,,i.nii\n")
     with pytest.raises(InputError, match="line 2 has an empty study_id or mask"):
         find_masks(tmp_path / "m.csv")
 

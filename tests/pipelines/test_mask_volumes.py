@@ -149,6 +149,18 @@ def test_resume_measures_only_what_has_changed(tmp_path: Path) -> None:
     assert [path.stat().st_mtime_ns == before for path, before in zip(pictures, stamps, strict=True)] == [False, True]
 
 
+def test_neither_the_masks_folder_nor_another_runs_is_written_to(tmp_path: Path) -> None:
+    write_map(tmp_path / "m" / "a.nii.gz", blocks((1,)), oblique_affine())
+    volumes_of_another = "study_id,status,reason,label,model\na,ok,,hematoma,hematoma 1\n"
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "volumes.csv").write_text(volumes_of_another)
+    for out, words in (("m", "holds the masks themselves"), ("run", "holds the results of hematoma 1")):
+        done = CliRunner().invoke(app, ["volumes", str(tmp_path / "m"), "--out", str(tmp_path / out)])
+        assert isinstance(done.exception, InputError)
+        assert words in str(done.exception)
+    assert (tmp_path / "run" / "volumes.csv").read_text() == volumes_of_another
+
+
 def test_other_names_are_another_version_for_resume(tmp_path: Path) -> None:
     write_map(tmp_path / "a.nii.gz", blocks((1,)), oblique_affine())
     volumes(tmp_path, tmp_path / "out")

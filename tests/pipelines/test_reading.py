@@ -335,12 +335,19 @@ def pixdim(*steps):
         ({"dim": [3, 500, 500, 500, 1, 1, 1, 1]}, "expected 250000000 bytes of voxels, got a file of"),
         ({"vox_offset": 1e6}, "cut short or damaged"),
         ({"vox_offset": np.nan}, "damaged"),
+        ({"vox_offset": 0.5}, "vox offset 0.5 too low"),
         ({"magic": b"ni1"}, "expected a NIfTI file, got something else"),
+        ({"magic": b"n+1x"}, "expected a NIfTI file, got something else"),
     ],
 )
 def test_an_impossible_header_fails_with_its_reason(tmp_path, header, words):
     for name in ("a.nii", "a.nii.gz"):
         assert words in reason(save(tmp_path / name, affine=AFFINES["straight"], **header))
+
+
+def test_a_file_copied_as_text_is_refused(tmp_path):
+    path = save(tmp_path / "a.nii", image_class=nib.Nifti2Image, eol_check=[10, 10, 26, 10])
+    assert "expected a whole file, got one with converted line ends" in reason(path)
 
 
 @pytest.mark.parametrize("factor", [0.01, 100])
