@@ -21,7 +21,8 @@ PAINTED_RARE := --studies 80 --seed 4 --part 0:16 --share-healthy 0 --kinds vent
 TRAINED_WITH_hematoma := --bf16 True
 TRAINED_WITH_lung_infection := --bf16 True
 TRAINED_WITH_liver_tumor := --bf16 True
-# Studies that the weights are scored on, 10 unless told otherwise. Liver tumours differ most from one another.
+# Studies that the weights are scored on, 10 unless told otherwise. These differ most from one another.
+SCORED_ON_hematoma := 20
 SCORED_ON_liver_tumor := 20
 # How the first of two trainings differs; the second goes on from its weights. The lungs' begins on single slices.
 BEGUN_WITH_liver_tumor := --epochs 10 --learning_rate 0.002 --lr_decay 0.75 --ema_share 0
