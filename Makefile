@@ -48,7 +48,7 @@ demo: .venv/installed  ## volumes of three generated studies, beside the truth
 test: .venv/installed-dev  ## the whole test suite, one process for each core
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
-soak: .venv/installed-dev  ## ten thousand damaged inputs, twenty kills; half an hour on one core, and some minutes
+soak: .venv/installed-dev  ## ten thousand damaged inputs, twenty kills; ten minutes
 	SLICEWEAVE_SOAK=2500 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s -W ignore tests/pipelines/test_fuzz.py \
 		tests/pipelines/test_cohort.py::test_nothing_is_lost_or_doubled_however_often_the_run_or_a_worker_is_killed
 
