@@ -150,7 +150,7 @@ def unseen(tmp_path_factory: pytest.TempPathFactory) -> FolderOf:
     @cache
     def generate(task: str) -> Path:
         folder = tmp_path_factory.mktemp(f"{task}-unseen")
-        write_phantoms(task, folder, 1, seed=9001, options=phantom_task(task).options)
+        write_phantoms(task, folder, 1, seed=9002, options=phantom_task(task).options)
         (image,) = images_of(folder)
         files = [nib.load(folder / kind / image.name) for kind in ("images", "labels")]
         label = np.asarray(files[1].dataobj)

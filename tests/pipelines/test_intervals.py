@@ -140,7 +140,7 @@ def test_resuming_with_a_calibration_redoes_what_has_no_interval(
     ("options", "words"),
     [
         ({"tta": False}, "needs a spread: give --tta True as well"),
-        ({"tta": True, "threshold": 0.4}, "calibration.json: made for hematoma 0."),
+        ({"tta": True, "threshold": 0.3}, "calibration.json: made for hematoma 0."),
         ({"tta": True, "tta_shift": 2}, "calibration.json: made for hematoma 0."),
         ({"tta": True, "calibration": "nowhere.json"}, "nowhere.json: cannot be read"),
     ],
