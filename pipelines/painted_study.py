@@ -16,6 +16,7 @@ from sliceweave.transforms.head_transform import HeadTransform
 from sliceweave.transforms.hematoma import draw_bleedings
 from sliceweave.transforms.hematoma_growth import Bleeding
 from sliceweave.transforms.hematoma_tissue import bleed
+from sliceweave.transforms.reader_outline import reader_outline
 
 _TRIES = 8
 _LEAST_ML = 0.02
@@ -31,11 +32,13 @@ class PaintOptions:
         odds: of each kind of bleeding.
         healthy_share: share of studies without blood.
         is_varied: whether they also get hard negatives and another appearance.
+        is_outlined: whether labels are what a reader would outline; else where at least half of a voxel is blood.
     """
 
     odds: Mapping[str, float]
     healthy_share: float = 0.2
     is_varied: bool = True
+    is_outlined: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +47,7 @@ class PaintedStudy:
 
     Attributes:
         image: (I, J, K) int16, HU.
-        label: (I, J, K) uint8, 1 where at least half of the voxel is blood.
+        label: (I, J, K) uint8, 1 where at least half of the voxel is blood, or what a reader would outline.
         affine_ras: (4, 4).
         kinds: of bleedings.
         volume_ml: of the exact share of blood.
@@ -77,7 +80,10 @@ def paint_study(head: Study, seed: tuple[int, int], options: PaintOptions) -> Pa
     contrast_hu = _contrast_of(scan, plain) if bleedings else None
     if options.is_varied:
         scan = _varied(scan, RandomizeAppearance(), rng)
-    return _closed(scan, turn, bleedings, contrast_hu)
+    label = scan.share >= 0.5
+    if options.is_outlined:
+        label = reader_outline(label, scan.spacing_mm[:2])
+    return _closed(scan, label, turn, bleedings, contrast_hu)
 
 
 def _opened(head: Study) -> tuple[HeadScan, Orientation]:
@@ -126,11 +132,14 @@ def _contrast_of(after: HeadScan, before: HeadScan) -> float:
 
 
 def _closed(
-    scan: HeadScan, turn: Orientation, bleedings: tuple[Bleeding, ...], contrast_hu: float | None
+    scan: HeadScan,
+    label: NDArray[np.bool_],
+    turn: Orientation,
+    bleedings: tuple[Bleeding, ...],
+    contrast_hu: float | None,
 ) -> PaintedStudy:
     image = turn.from_planes(np.clip(np.rint(scan.hu), _INT16.min, _INT16.max)).astype(np.int16)
-    label = (turn.from_planes(scan.share) >= 0.5).astype(np.uint8)
     shape = (*scan.hu.shape[1:], scan.hu.shape[0])
     affine_ras = scan.affine_ras @ np.linalg.inv(turn.matrix(shape))
     kinds = tuple(sorted({bleeding.kind for bleeding in bleedings}))
-    return PaintedStudy(image, label, affine_ras, kinds, scan.blood_ml, contrast_hu)
+    return PaintedStudy(image, turn.from_planes(label).astype(np.uint8), affine_ras, kinds, scan.blood_ml, contrast_hu)

@@ -1,4 +1,4 @@
-"""What looks like blood and is none: calcifications, dense sinuses, dense falx and tentorium."""
+"""What looks like blood and is none: calcifications, dense sinuses, dense falx and tentorium, cupping."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sliceweave.transforms.craniotomy import draw_craniotomy
+from sliceweave.transforms.cupping import draw_cupping
 from sliceweave.transforms.head_anatomy import Head
 from sliceweave.transforms.head_scan import HeadScan
 from sliceweave.transforms.head_transform import Change, HeadTransform, HeadTransformd, Odds, chances_of, draw_some
@@ -155,10 +156,16 @@ HARD_NEGATIVES: Mapping[str, Callable[[np.random.RandomState], Change]] = {
     "craniotomy": draw_craniotomy,
     "calcification": draw_calcification,
     "dense_dura": draw_dense_dura,
+    "cupping": draw_cupping,
 }
 """How each kind is drawn."""
 
-HARD_NEGATIVE_CHANCES: Mapping[str, float] = {"craniotomy": 0.12, "calcification": 0.4, "dense_dura": 0.4}
+HARD_NEGATIVE_CHANCES: Mapping[str, float] = {
+    "craniotomy": 0.12,
+    "calcification": 0.4,
+    "dense_dura": 0.4,
+    "cupping": 0.3,
+}
 """How often a scan gets each unless asked otherwise."""
 
 
@@ -166,7 +173,7 @@ class SynthesizeHardNegatives(HeadTransform):
     """A head CT with things that look like blood and are none: `(1, *S)` in HU → image and label, `(1, *S)` float32.
 
     Calcifications of falx, choroid plexus, pineal gland and basal ganglia; dense sinuses, falx and tentorium; burr
-    holes, bone flaps and air under them. The label, where there is one, stays as it is; else it is 0. Before
+    holes, bone flaps and air under them; cupping. The label, where there is one, stays as it is; else it is 0. Before
     `SynthesizeHematoma`, so that blood lies over them.
 
     Args:

@@ -90,6 +90,15 @@ def test_a_study_depends_on_its_head_seed_and_index_alone(heads: Path) -> None:
     assert not np.array_equal(first.image, paint_study(head, (8, 4), options).image)
 
 
+def test_outlined_labels_lie_around_the_exact_ones_of_the_same_image(heads: Path) -> None:
+    head = chosen_heads(heads)[0]
+    exact, outlined = (paint_study(head, (8, 2), replace(PLAIN, is_outlined=wanted)) for wanted in (False, True))
+    assert np.array_equal(exact.image, outlined.image)
+    assert exact.volume_ml == outlined.volume_ml
+    assert (outlined.label >= exact.label).all()
+    assert 1.02 < outlined.label.sum() / exact.label.sum() < 2
+
+
 def test_a_rerun_makes_only_what_is_missing(heads: Path, tmp_path: Path) -> None:
     write_painted(job(heads, 1), tmp_path)
     first = tmp_path / "images" / "painted-0005-0000.nii.gz"

@@ -18,9 +18,11 @@ from sliceweave.transforms.appearance import APPEARANCES
 from sliceweave.transforms.appearance_grey import Kernel, Miscalibration, Noise, Streaks, Windowed
 from sliceweave.transforms.appearance_place import FieldOfView, Motion, Pose, SliceThickness
 from sliceweave.transforms.craniotomy import Craniotomy
+from sliceweave.transforms.cupping import Cupping
 from sliceweave.transforms.hard_negatives import CALCIFIED, DENSE, HARD_NEGATIVES, Calcification, DenseDura
 from sliceweave.transforms.head_scan import HeadScan
 from sliceweave.transforms.hematoma_growth import Blood
+from sliceweave.transforms.lattice_planes import LatticePlanes
 
 AFFINE = np.array([[0.9, 0, 0, -30], [0, 1.1, 0, -40], [0, 0, 4, -50], [0, 0, 0, 1]])
 CHALK = Blood(100, 0, 20, 1, 1, 1)
@@ -168,6 +170,23 @@ def test_air_under_a_craniotomy_takes_the_place_of_blood() -> None:
     for scan in after:
         new_air = (scan.hu < -900) & (before.hu > 0)
         assert scan.share[new_air].max(initial=0) < 0.2
+
+
+def test_cupping_rises_towards_the_skull_where_it_was_drawn_and_is_no_blood() -> None:
+    before = head_scan("thin")
+    after = Cupping(rise_hu=12, reach_mm=8, towards_rad=np.pi / 2, focus=2).apply(before)
+    rise, head = after.hu - before.hu, before.head
+    assert head is not None
+    grid = LatticePlanes(head.lattice, before.hu.shape, before.spacing_mm)
+    k = len(rise) // 2
+    height = k * before.spacing_mm[2] / head.lattice.step_mm
+    depth, front = grid.plane(head.depth_mm, height), grid.plane(head.front_mm, height)
+    own = rise[k, grid.box[0], grid.box[1]]
+    assert 8 < own[(depth > 1) & (depth < 3) & (front > 40)].max() <= 12.1
+    assert own[(depth > 1) & (depth < 3) & (front > 40)].mean() > 3 * own[(depth > 15) & (front > 0)].mean()
+    assert abs(own[(depth > 1) & (front < -50)]).max() < 1
+    assert abs(own[depth < -2]).max() == 0
+    assert not after.share.any()
 
 
 @pytest.mark.parametrize("transform", [RandomizeAppearance, SynthesizeHardNegatives])
