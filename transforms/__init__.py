@@ -20,6 +20,7 @@ from sliceweave.transforms.intensity import (
 from sliceweave.transforms.regions import CropToRegiond
 from sliceweave.transforms.scan_mask import MaskOnScand
 from sliceweave.transforms.slab import AdjacentSlices, AdjacentSlicesd, gather_slab
+from sliceweave.transforms.sure_lesions import KeepSureLesions, KeepSureLesionsd
 
 __all__ = [
     "APPEARANCE_CHANCES",
@@ -33,6 +34,8 @@ __all__ = [
     "CropToRegiond",
     "HeadHU",
     "HeadHUd",
+    "KeepSureLesions",
+    "KeepSureLesionsd",
     "MaskOnScand",
     "MedianDenoise",
     "MedianDenoised",

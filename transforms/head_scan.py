@@ -82,7 +82,7 @@ class Orientation:
         turned = np.flip(voxels.transpose(self.order), self.flips)
         return np.ascontiguousarray(turned.transpose(2, 0, 1), np.float32)
 
-    def from_planes(self, planes: Stack) -> Stack:
+    def from_planes(self, planes: NDArray[Any]) -> NDArray[Any]:
         """(K, I, J) → the volume's own axes."""
         turned = np.flip(planes.transpose(1, 2, 0), self.flips)
         return np.ascontiguousarray(turned.transpose(np.argsort(self.order)))

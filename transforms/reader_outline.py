@@ -8,8 +8,8 @@ Mask = NDArray[np.bool_]
 
 GAP_MM = 2.0
 """Gaps up to twice as wide are closed over."""
-MARGIN_MM = 0.6
-"""How far outside half of the density the line is drawn: about where blood begins to be seen."""
+MARGIN_MM = 1.0
+"""How far outside half of the density the line is drawn: at the foot of an edge some 2 mm wide, where blood begins."""
 
 
 def reader_outline(planes: Mask, pixel_mm: tuple[float, float]) -> Mask:

@@ -10,7 +10,7 @@ from monai.transforms import Compose
 from sliceweave.pipelines.bundles import bundle_root
 from sliceweave.pipelines.errors import InputError, input_error_in
 from sliceweave.pipelines.small_lesions import DropSmallLesionsd
-from sliceweave.transforms import HeadHUd, WindowHUd
+from sliceweave.transforms import HeadHUd, KeepSureLesionsd, WindowHUd
 
 CHAINS = {
     "inference": (["inference"], "preprocessing"),
@@ -74,12 +74,21 @@ def test_masks_lose_small_lesions_after_the_threshold_on_the_scans_own_grid(stag
     assert names[-3:-1] == ["Invertd", "AsDiscreted"] or names[-2] == "MaskOnScand"  # which inverts and decides
 
 
-def test_another_override_or_smallest_lesion_is_another_model_version() -> None:
+@pytest.mark.parametrize("stage", CLEANED)
+def test_lesions_of_which_nothing_is_sure_go_before_the_threshold(stage: str) -> None:
+    stages, name = CLEANED[stage]
+    asked = steps(parsed(stages, name, sure=0.7, threshold=0.3))[1]
+    assert isinstance(asked, KeepSureLesionsd)
+    assert (asked.transform.threshold, asked.transform.sure) == (0.3, 0.7)
+
+
+def test_another_override_smallest_lesion_or_certainty_is_another_model_version() -> None:
     options: list[dict[str, object]] = [
         {},
         {"override_intensity": [-20, 100]},
         {"override_intensity": [0, 80]},
         {"min_lesion_ml": 0.1},
+        {"sure": 0.99},
     ]
     versions = [parsed(["inference"], "model", **chosen).version for chosen in options]
     assert len(set(versions)) == len(options)
