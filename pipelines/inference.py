@@ -10,7 +10,6 @@ from typing import Any, cast
 import numpy as np
 from ignite.engine import Events
 from monai.engines import SupervisedEvaluator
-from monai.utils import convert_to_numpy
 from tqdm import tqdm
 
 from sliceweave.pipelines.acceleration import subnormals_as_zero
@@ -152,7 +151,7 @@ class VolumeReport:
             self.behind.wait()
             self.done(case, output["reason"])
         else:
-            mask = convert_to_numpy(output[0]["pred"][0]).astype(np.uint8, copy=False)
+            mask = output[0]["pred"][0].cpu().numpy().astype(np.uint8, copy=False)  # in the order it has
             counts = self.tta.counts if self.tta else None
             self.behind.start(self.take, case, Segmented(mask, output[0].get(UNSURE_VOXELS, 0), counts))
 

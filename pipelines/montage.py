@@ -55,7 +55,7 @@ def montage(
         title: text above the slices, in any script.
         window_hu: what is shown as black and as white; the image's own units where it is no CT.
     """
-    areas_mm2 = slice_areas_mm2(mask > 0, screen.geometry)
+    areas_mm2 = slice_areas_mm2(mask, screen.geometry)
     indices = shown_slices(areas_mm2)
     labels = np.ascontiguousarray(screen.turn(mask)[..., indices].transpose(2, 0, 1)).astype(np.uint8, copy=False)
     tiles = _tiles(screen, windowed(image_hu[..., indices], window_hu), labels)

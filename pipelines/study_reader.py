@@ -8,15 +8,16 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from monai.config import PathLike
 from monai.data import ImageReader
 from monai.utils import MetaKeys, SpaceKeys, ensure_tuple
-from numpy.typing import NDArray
 
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.geometry import Geometry
 from sliceweave.pipelines.reading import Scan, find_sidecar, naming, read_scan
 from sliceweave.pipelines.studies import image_suffix
+from sliceweave.transforms.lean import LONG_BYTES
 
 MOST_KEPT_BYTES = 600_000_000
 """Of voxels: a study that would exceed it is read twice, for then memory is what is scarce."""
@@ -80,8 +81,10 @@ class StudyReader(ImageReader):
         """The paths only: where a reader fails here, LoadImage goes on to one that takes a truncated file for zeros."""
         return tuple(Path(name) for name in ensure_tuple(data))
 
-    def get_data(self, img: tuple[Path, ...]) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """The voxels (I, J, K) and the metadata MONAI needs: affine in RAS mm, shape, and that there is no channel.
+    def get_data(self, img: tuple[Path, ...]) -> tuple[Any, dict[str, Any]]:
+        """The voxels (I, J, K), and the metadata MONAI needs: affine in RAS mm, shape, and that there is no channel.
+
+        Those of a long study are a tensor: of an array MONAI would make a copy in C order.
 
         Raises:
             InputError: see `read_scan`; or several files.
@@ -99,7 +102,8 @@ class StudyReader(ImageReader):
             MetaKeys.ORIGINAL_CHANNEL_DIM: "no_channel",
             MetaKeys.SPACE: SpaceKeys.RAS,
         }
-        return scan.voxels, meta
+        is_long = scan.voxels.nbytes >= LONG_BYTES
+        return (torch.from_numpy(scan.voxels) if is_long else scan.voxels), meta
 
 
 def sha256_of(path: Path) -> str:

@@ -125,14 +125,14 @@ class _Region:
     @classmethod
     def around(cls, mask: NDArray[Any], geometry: Geometry) -> "_Region | None":
         """The mask in its bounding box; None when it is empty."""
-        foreground = np.asarray(mask) != 0
-        if foreground.shape != geometry.shape:
-            raise InputError(f"the mask's shape is {foreground.shape}, expected its scan's {geometry.shape}")
-        extents = [np.flatnonzero(foreground.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
+        voxels = np.asarray(mask)
+        if voxels.shape != geometry.shape:
+            raise InputError(f"the mask's shape is {voxels.shape}, expected its scan's {geometry.shape}")
+        extents = [np.flatnonzero(voxels.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
         if not len(extents[0]):
             return None
         i, j, k = (slice(int(extent[0]), int(extent[-1]) + 1) for extent in extents)
-        return cls(foreground[i, j, k], (i, j, k), geometry)
+        return cls(voxels[i, j, k] != 0, (i, j, k), geometry)
 
     @property
     def thicknesses_mm(self) -> NDArray[np.float64]:

@@ -17,6 +17,7 @@ from sliceweave.transforms.intensity import (
     WindowHU,
     WindowHUd,
 )
+from sliceweave.transforms.lean import LeanCompose
 from sliceweave.transforms.regions import CropToRegiond
 from sliceweave.transforms.scan_mask import MaskOnScand
 from sliceweave.transforms.slab import AdjacentSlices, AdjacentSlicesd, gather_slab
@@ -36,6 +37,7 @@ __all__ = [
     "HeadHUd",
     "KeepSureLesions",
     "KeepSureLesionsd",
+    "LeanCompose",
     "MaskOnScand",
     "MedianDenoise",
     "MedianDenoised",

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from monai.config import KeysCollection, NdarrayOrTensor
 from monai.data import MetaTensor, get_track_meta
-from monai.transforms import Transform
+from monai.transforms import Identity, Transform
 from monai.utils import TransformBackends, convert_to_dst_type, convert_to_numpy, convert_to_tensor
 from numpy.typing import NDArray
 
@@ -111,6 +111,13 @@ class HeadHU(Transform):
         if all(hu is stack for hu, stack in zip(in_hu, stacks, strict=True)):
             return image  # a long study is not copied for nothing
         return convert_to_dst_type(np.stack(in_hu).reshape(voxels.shape), dst=image)[0]
+
+    def for_slices_of(self, image: torch.Tensor) -> Identity | None:
+        """What gives any slices of an image the values they have in the whole: nothing for HU; None for grey levels."""
+        if self.override or not isinstance(image, MetaTensor) or image.shape[:-3] != (1,):
+            return None
+        affine_ras = np.asarray(convert_to_numpy(image.affine))
+        return None if grey_window_hu(image.as_tensor()[0].numpy(), affine_ras) else Identity()
 
 
 class HeadHUd(Eachd):

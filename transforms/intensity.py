@@ -50,6 +50,10 @@ class WindowHU(Transform):
         image = convert_to_tensor(img, dtype=torch.float32, track_meta=get_track_meta())
         return (image - self.low_hu).div_(self.width_hu).clamp_(0, 1)
 
+    def for_slices_of(self, _image: torch.Tensor) -> "WindowHU":
+        """What gives any slices of an image the values they have in the whole; see `LeanCompose`."""
+        return self
+
 
 class CLAHE(Transform):
     """Contrast-limited adaptive histogram equalisation of each slice: `(C, *S)` in 0…1 → `(C, *S)` in 0…1, float32.

@@ -1,6 +1,7 @@
 """The part of the plane that a network looks at: its pixels go where they matter, whatever the field of view."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from monai.config import KeysCollection, NdarrayOrTensor
 from monai.transforms import CropForegroundd
 from monai.utils import convert_to_numpy
+from numpy.typing import NDArray
 from skimage.morphology import dilation, disk, opening
 from skimage.segmentation import clear_border
 
@@ -20,45 +22,79 @@ _AIRWAY = disk(1)
 _DENSE_RIM = disk(4)  # of lung without air
 
 
-def whole(image: NdarrayOrTensor) -> torch.Tensor:
-    """Mask `(1, *S)` of everything in an image `(C, *S)`."""
-    return torch.ones((1, *image.shape[1:]), dtype=torch.bool)
+@dataclass(frozen=True)
+class Region:
+    """A part of the plane, found in all slices together: a mask `(1, H, W, S)` of an image `(C, H, W, S)`.
 
-
-def lungs(image: NdarrayOrTensor) -> torch.Tensor:
-    """Mask `(1, H, W, S)` around the lungs of a chest CT `WindowHU("lung")`; everything where there are none.
-
-    True wherever any slice has air within the body, and a little further, on a grid of some 128 × 128 cells. Air that
-    reaches the edge of the plane does not count, nor do narrow passages of it.
+    Attributes:
+        seen: voxels (H, W, S) → counts, which add up over the slices of a study.
+        found: those and the plane's size → mask (H, W); None where there is no such region: then it is everything.
     """
-    voxels = np.asarray(convert_to_numpy(image))[0]
-    step = max(1, round(max(voxels.shape[:2]) / _COARSE_PIXELS))
+
+    seen: Callable[[NDArray[np.float32]], NDArray[np.int64]]
+    found: Callable[[NDArray[np.int64], tuple[int, ...]], NDArray[np.bool_] | None]
+
+    def __call__(self, image: NdarrayOrTensor) -> torch.Tensor:
+        voxels = np.asarray(convert_to_numpy(image))[0]
+        return self.mask(self.seen(voxels), voxels.shape).expand(1, *voxels.shape)
+
+    def mask(self, counts: NDArray[np.int64], shape: tuple[int, ...]) -> torch.Tensor:
+        """The mask `(1, H, W, 1)` in a study of that shape (H, W, S)."""
+        found = self.found(counts, shape)
+        return torch.from_numpy(np.ones(shape[:2], bool) if found is None else found)[None, ..., None]
+
+
+def _lungs_seen(voxels: NDArray[np.float32]) -> NDArray[np.int64]:
+    step = _coarse_step(voxels.shape)
     planes = np.moveaxis(voxels[::step, ::step] < _AIR, 2, 0)
-    inside = np.logical_or.reduce([opening(clear_border(plane), _AIRWAY) for plane in planes])
-    if not inside.any():
-        return whole(image)
-    fine = dilation(inside, _DENSE_RIM).repeat(step, 0).repeat(step, 1)[: voxels.shape[0], : voxels.shape[1]]
-    return torch.from_numpy(fine)[None, ..., None].expand(1, *voxels.shape)
+    return np.sum([opening(clear_border(plane), _AIRWAY) for plane in planes], axis=0, dtype=np.int64)
 
 
-def body(image: NdarrayOrTensor) -> torch.Tensor:
-    """Mask `(1, H, W, S)` of the largest thing in a CT windowed to 0…1; everything where there is none.
+def _lungs_found(counts: NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
+    if not counts.any():
+        return None
+    step = _coarse_step(shape)
+    fine: NDArray[np.bool_] = dilation(counts > 0, _DENSE_RIM).repeat(step, 0).repeat(step, 1)
+    return fine[: shape[0], : shape[1]]
 
-    Seen along the slices: what is thinner than a hundredth of the plane (table, head rest, cables) is opened away, then
-    the largest region stays.
-    """
-    voxels = np.asarray(convert_to_numpy(image))[0]
-    seen = (voxels > _TISSUE).mean(-1) > _SEEN_SHARE
+
+def _coarse_step(shape: tuple[int, ...]) -> int:
+    return max(1, round(max(shape[:2]) / _COARSE_PIXELS))
+
+
+def _body_seen(voxels: NDArray[np.float32]) -> NDArray[np.int64]:
+    return (voxels > _TISSUE).sum(-1, dtype=np.int64)
+
+
+def _body_found(counts: NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
+    seen = counts / shape[2] > _SEEN_SHARE
     size = 2 * max(1, round(_ROD * max(seen.shape) / 2)) + 1
     opened = cv2.morphologyEx(seen.astype(np.uint8), cv2.MORPH_OPEN, np.ones((size, size), np.uint8))
     count, regions, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=4)
     if count < 2:
-        return whole(image)
-    largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
-    return torch.from_numpy(regions == largest)[None, ..., None].expand(1, *voxels.shape)
+        return None
+    is_largest: NDArray[np.bool_] = regions == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    return is_largest
 
 
-REGIONS: dict[str, Callable[[NdarrayOrTensor], torch.Tensor]] = {"whole": whole, "body": body, "lungs": lungs}
+whole = Region(lambda _: np.zeros(0, np.int64), lambda _, __: None)
+"""Everything."""
+
+lungs = Region(_lungs_seen, _lungs_found)
+"""Around the lungs of a chest CT `WindowHU("lung")`.
+
+True wherever any slice has air within the body, and a little further, on a grid of some 128 × 128 cells. Air that
+reaches the edge of the plane does not count, nor do narrow passages of it.
+"""
+
+body = Region(_body_seen, _body_found)
+"""The largest thing in a CT windowed to 0…1.
+
+Seen along the slices: what is thinner than a hundredth of the plane (table, head rest, cables) is opened away, then the
+largest region stays.
+"""
+
+REGIONS: dict[str, Region] = {"whole": whole, "body": body, "lungs": lungs}
 """What can be cropped to: each finds the mask of it in an image that is windowed as its bundle windows it."""
 
 
@@ -75,4 +111,5 @@ class CropToRegiond(CropForegroundd):
     def __init__(self, keys: KeysCollection, region: str = "whole") -> None:
         if region not in REGIONS:
             raise ValueError(f"region is one of {', '.join(REGIONS)}, got {region!r}")
-        super().__init__(keys, "image", REGIONS[region], allow_smaller=True, start_coord_key=None, end_coord_key=None)
+        self.region = REGIONS[region]
+        super().__init__(keys, "image", self.region, allow_smaller=True, start_coord_key=None, end_coord_key=None)
