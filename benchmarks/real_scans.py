@@ -45,14 +45,15 @@ SCORED_MM2 = 50.0
 SAME_SCAN = ("HU", "clipped", "8-bit")
 WITH_PROBABILITY = [
     "@activation",
+    {"_target_": "CopyItemsd", "keys": "pred", "names": "probability"},
+    "@certainty",
     {
         "_target_": "Invertd",
-        "keys": "pred",
+        "keys": ["pred", "probability"],
         "transform": "@preprocessing",
         "orig_keys": "image",
         "nearest_interp": False,
     },
-    {"_target_": "CopyItemsd", "keys": "pred", "names": "probability"},
     "@decision",
     "@cleaning",
 ]

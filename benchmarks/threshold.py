@@ -1,9 +1,10 @@
-"""Which threshold and which smallest lesion suit weights: python benchmarks/threshold.py STUDIES [--checkpoint M] …
+"""Which threshold and which certainty suit weights: python benchmarks/threshold.py STUDIES [--checkpoint M] …
 
 STUDIES is a prepared or generated folder with images/ and labels/ that training never saw, such as painted heads from
-another seed and other heads. The hematoma bundle's network runs once over each; every threshold and least lesion volume
-is then tried on its probabilities on the scan's own grid. Columns are the least volume of a lesion in ml; rows the
-threshold; values the mean Dice of the studies that bleed, and below it the mean false alarm in ml of those that do not.
+another seed and other heads. The hematoma bundle's network runs once over each; every threshold, and every probability
+that some voxel of a lesion must exceed, is then tried on what it gives on the scan's own grid. Columns are that
+certainty, 0 for none; rows the threshold; values the mean Dice of the studies that bleed, the mean of their relative
+volume differences, and the mean false alarm in ml of those that do not bleed.
 """
 
 import argparse
@@ -20,16 +21,17 @@ from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 from numpy.typing import NDArray
 from real_scans import WITH_PROBABILITY
+from scipy import ndimage
 
 from sliceweave.pipelines.bundles import bundle_root
 from sliceweave.pipelines.reading import read_grid, read_scan
 
-THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
-LEAST_ML = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)
+THRESHOLDS = (0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
+CERTAINTIES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
 
 
 class Sweep:
-    """Handler of the inference engine: a row for each study, threshold and least lesion."""
+    """Handler of the inference engine: a row for each study, threshold and certainty."""
 
     def __init__(self, labels: Path) -> None:
         self.labels = labels
@@ -42,22 +44,25 @@ class Sweep:
         geometry, _ = read_grid(self.labels / f"{name}.nii.gz", name)
         probability = output["probability"].as_tensor()[0].cpu().numpy()
         for threshold in THRESHOLDS:
-            for row in rows_of(probability > threshold, truth, geometry.voxel_ml):
+            for row in rows_of(probability, threshold, truth, geometry.voxel_ml):
                 self.rows.append({"study_id": name, "threshold": threshold, **row})
 
 
-def rows_of(mask: NDArray[np.bool_], truth: NDArray[np.bool_], voxel_ml: float) -> list[dict[str, float]]:
-    """Dice (of an empty truth: nothing) and false alarm in ml for each least lesion volume."""
-    components = cc3d.connected_components(np.ascontiguousarray(mask, np.uint8), connectivity=26)
+def rows_of(
+    probability: NDArray[np.float32], threshold: float, truth: NDArray[np.bool_], voxel_ml: float
+) -> list[dict[str, float]]:
+    """Dice and relative volume difference (of an empty truth: nothing), and false alarm in ml, for each certainty."""
+    components = cc3d.connected_components((probability > threshold).astype(np.uint8), connectivity=6)
     sizes = np.bincount(components.ravel())
     hits = np.bincount(components[truth], minlength=len(sizes))
+    highest = np.asarray(ndimage.maximum(probability, components, np.arange(len(sizes))))
     rows = []
-    for least_ml in LEAST_ML:
-        kept = sizes * voxel_ml >= least_ml
+    for certainty in CERTAINTIES:
+        kept = highest > certainty
         kept[0] = False
         found, shared, true = sizes[kept].sum(), hits[kept].sum(), truth.sum()
-        dice = 2 * shared / (found + true) if true else np.nan
-        rows.append({"least_ml": least_ml, "dice": dice, "false_ml": np.nan if true else found * voxel_ml})
+        scores = {"dice": 2 * shared / (found + true), "rvd": (found - true) / true} if true else {}
+        rows.append({"certainty": certainty, "false_ml": np.nan if true else found * voxel_ml, **scores})
     return rows
 
 
@@ -65,7 +70,7 @@ def swept(arguments: argparse.Namespace, results: Path) -> pd.DataFrame:
     """Rows of all studies."""
     root = bundle_root("hematoma")
     places = {"bundle_root": str(root), "dataset_dir": str(arguments.studies / "images"), "output_dir": str(results)}
-    options = {"postprocessing::transforms": WITH_PROBABILITY, "pictures": False}
+    options = {"postprocessing::transforms": WITH_PROBABILITY, "pictures": False, "sure": 0}
     if arguments.checkpoint:
         options["checkpoint"] = str(arguments.checkpoint)
     flow = ConfigWorkflow(
@@ -89,9 +94,10 @@ def main() -> None:
     bleeding = rows.dropna(subset="dice")["study_id"].nunique()
     for title, column in {
         f"mean Dice, {bleeding} studies that bleed": "dice",
+        "mean relative volume difference": "rvd",
         "mean false alarm, ml": "false_ml",
     }.items():
-        table = rows.pivot_table(index="threshold", columns="least_ml", values=column)
+        table = rows.pivot_table(index="threshold", columns="certainty", values=column)
         print(f"\n{title}:\n{table.to_string(float_format='%.3f')}")
     print(f"\n{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
 
