@@ -14,9 +14,12 @@ TRAINED_ON_knee_cartilage := --studies 24 --slices 80
 TRAINED_ON_echo_left_ventricle := --studies 160 --slices 8
 # Head CT without haemorrhage, for the hematoma bundle: what is painted into them is trained on beside the generated heads.
 HEADS :=
-PAINTED := --studies 320 --seed 1 --part 0:16 --share-healthy 0.15
-# Ventricles are narrow in most heads, and rims thin: more of these.
-PAINTED_RARE := --studies 80 --seed 4 --part 0:16 --share-healthy 0 --kinds ventricular=0.7,subdural=0.15,epidural=0.15
+# By seed: ventricles are narrow in most heads and rims thin, so there are more of these, and more heads that look ill and are not.
+PAINTED := 1 4 7 8
+PAINTED_1 := --studies 320 --share-healthy 0.15
+PAINTED_4 := --studies 80 --share-healthy 0 --kinds ventricular=0.7,subdural=0.15,epidural=0.15
+PAINTED_7 := --studies 200 --kinds intraparenchymal=0.25,ventricular=0.3,subarachnoid=0.2,subdural=0.15,epidural=0.1
+PAINTED_8 := --studies 180 --share-healthy 0.5
 # Half again as fast where the processor knows bf16; leave it out elsewhere.
 TRAINED_WITH_hematoma := --bf16 True
 TRAINED_WITH_lung_infection := --bf16 True
@@ -79,8 +82,8 @@ BEGIN = $(if $(BEGUN_WITH_$(TASK)),weights/$(TASK)/begun)
 weights: .venv/installed  ## trains a task's shipped weights (hematoma's with HEADS=folder); resumes if interrupted
 	$(if $(filter hematoma,$(TASK)),$(if $(HEADS),,$(error HEADS=FOLDER of head CT without haemorrhage is missing)))
 	$(BIN)/sliceweave phantom $(TASK) weights/$(TASK)/studies --seed 1000 $(TRAINED_ON_$(TASK))
-	$(if $(HEADS),$(BIN)/sliceweave paint $(HEADS) weights/$(TASK)/painted $(PAINTED))
-	$(if $(HEADS),$(BIN)/sliceweave paint $(HEADS) weights/$(TASK)/painted_rare $(PAINTED_RARE))
+	$(if $(HEADS),$(foreach seed,$(PAINTED),$(BIN)/sliceweave paint $(HEADS) weights/$(TASK)/painted$(seed) \
+		--seed $(seed) --part 0:16 --outlined $(PAINTED_$(seed)) &&) true)
 	$(if $(HEADS),cp -lf weights/$(TASK)/painted*/images/* weights/$(TASK)/studies/images/)
 	$(if $(HEADS),cp -lf weights/$(TASK)/painted*/labels/* weights/$(TASK)/studies/labels/)
 	$(if $(BEGIN),$(TRAIN) --output_dir $(BEGIN) $(BEGUN_WITH_$(TASK)))
