@@ -66,7 +66,7 @@ class SliceChain:
     @classmethod
     def of(cls, case: Any, steps: Sequence[Any]) -> "SliceChain | None":
         """The chain of these steps for a case; None where they, or the study, are to be taken whole."""
-        turn, *middle, resize = steps
+        turn, middle, resize = steps[0], list(steps[1:-1]), steps[-1]
         if not (isinstance(turn, Orientationd) and isinstance(resize, Resized) and len(turn.keys) == 1):
             return None
         image = case[turn.keys[0]]
@@ -75,7 +75,7 @@ class SliceChain:
         crop = middle.pop() if middle and isinstance(middle[-1], CropToRegiond) else None
         arrays = [step.transform if isinstance(step, Eachd) else step for step in middle]
         for_slices = [found(image) if (found := getattr(step, "for_slices_of", None)) else None for step in arrays]
-        if any(step is None for step in for_slices) or not _keeps_slices(resize, image.shape[-1]):
+        if any(step is None for step in for_slices) or not _keeps_slices(resize):
             return None
         return cls(turn, tuple(step for step in for_slices if step), crop, resize)
 
@@ -130,6 +130,6 @@ class SliceChain:
         return {4: 1, 2: 2, 1: 3}[int(abs(step))], step < 0
 
 
-def _keeps_slices(resize: Resized, slices: int) -> bool:
+def _keeps_slices(resize: Resized) -> bool:
     size = ensure_tuple(resize.resizer.spatial_size)
-    return len(size) == 3 and size[2] in (-1, slices) and not any(resize.anti_aliasing)
+    return len(size) == 3 and size[2] == -1 and not any(resize.anti_aliasing)

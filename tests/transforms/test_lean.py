@@ -125,6 +125,13 @@ def test_grey_levels_an_override_and_what_sees_all_slices_are_taken_whole(blocks
     assert blocks == []
 
 
+def test_a_chain_that_only_turns_is_compose() -> None:
+    turned = LeanCompose([Orientationd(keys="image", axcodes="RAS", labels=None)])
+    image = head_study(AXES["left, back, up"])
+    expected = Compose(turned.transforms)({"image": image})["image"]
+    assert torch.equal(turned({"image": image})["image"].as_tensor(), expected.as_tensor())
+
+
 def test_short_studies_are_taken_whole(monkeypatch: pytest.MonkeyPatch, blocks: list[slice]) -> None:
     monkeypatch.setattr(lean, "LONG_BYTES", 1 << 30)
     head_chain(LeanCompose)({"image": head_study(AXES["right, front, up"])})
