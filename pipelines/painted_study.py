@@ -17,6 +17,7 @@ from sliceweave.transforms.hematoma import draw_bleedings
 from sliceweave.transforms.hematoma_growth import Bleeding
 from sliceweave.transforms.hematoma_tissue import bleed
 from sliceweave.transforms.reader_outline import reader_outline
+from sliceweave.transforms.skull import bone_and_air_hu, intensity_range
 
 _TRIES = 8
 _LEAST_ML = 0.02
@@ -82,7 +83,8 @@ def paint_study(head: Study, seed: tuple[int, int], options: PaintOptions) -> Pa
         scan = _varied(scan, RandomizeAppearance(), rng)
     label = scan.share >= 0.5
     if options.is_outlined:
-        label = reader_outline(label, scan.spacing_mm[:2])
+        bone_hu, _ = bone_and_air_hu(*intensity_range(scan.hu[:, ::3, ::3].ravel()))
+        label = reader_outline(label, scan.hu > bone_hu, scan.spacing_mm[:2])
     return _closed(scan, label, turn, bleedings, contrast_hu)
 
 
