@@ -28,7 +28,7 @@ def test_a_run_leaves_its_record_and_if_wanted_its_page(studies: Path, tmp_path:
     assert (record["studies"], record["failed"]) == (3, 1)
     assert record["model"]["version"] == table["model_version"][0]
     assert record["options"]["dataset_dir"] == str(studies)
-    assert record["options"]["settings"]["threshold"] == 0.4
+    assert record["options"]["settings"]["threshold"] == 0.2
     text = (tmp_path / "report.html").read_text("utf-8")
     for study_id in table["study_id"]:
         assert f">{study_id}<" in text
