@@ -77,7 +77,15 @@ def _body_found(counts: NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[np
     return is_largest
 
 
-whole = Region(lambda _: np.zeros(0, np.int64), lambda _, __: None)
+def _nothing_seen(_voxels: NDArray[np.float32]) -> NDArray[np.int64]:
+    return np.zeros(0, np.int64)
+
+
+def _nothing_found(_counts: NDArray[np.int64], _shape: tuple[int, ...]) -> None:
+    return None
+
+
+whole = Region(_nothing_seen, _nothing_found)
 """Everything."""
 
 lungs = Region(_lungs_seen, _lungs_found)

@@ -1,12 +1,14 @@
 """What the network looks at: the lungs, whatever lies around them; and the way back."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
 
 from sliceweave.transforms import CropToRegiond, WindowHU
-from sliceweave.transforms.regions import body, lungs, whole
+from sliceweave.transforms.regions import REGIONS, Region, body, lungs, whole
 
 SHAPE = (1, 200, 160, 6)
 
@@ -88,3 +90,9 @@ def test_the_body_is_found_beside_the_table() -> None:
 
 def test_where_there_is_no_body_the_region_is_everything() -> None:
     assert bool(body(torch.zeros(SHAPE)).all())
+
+
+@pytest.mark.parametrize("region", REGIONS.values())
+def test_regions_can_be_sent_to_another_process_and_told_apart(region: Region) -> None:
+    assert pickle.loads(pickle.dumps(region)) == region
+    assert sum(region == other for other in REGIONS.values()) == 1
