@@ -102,7 +102,7 @@ class SliceChain:
     def _box(self, image: MetaTensor, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         """First voxel and the one after the last, of what is cropped to."""
         everything = np.zeros(3, int), np.array(shape)
-        if self.crop is None or self.crop.region is whole:
+        if self.crop is None or self.crop.region == whole:
             return everything
         region = self.crop.region
         counts = np.sum([region.seen(block[0].numpy()) for _, block in self._blocks(image)], axis=0)
