@@ -54,7 +54,7 @@ def for_inference(
     group normalisation: torch's is off by up to 1e-3 in that layout.
 
     Args:
-        compile: compiled by `torch.compile`, once a run: pays from some hundred slices.
+        compile: compiled by `torch.compile`, once a run: pays from some thousand slices.
 
     Raises:
         InputError: `compile` on a machine that cannot.
@@ -82,7 +82,7 @@ def compiled(network: torch.nn.Module) -> torch.nn.Module:
     Raises:
         InputError: this machine has no compiler that torch can use.
     """
-    logger.info("compiling the network: the first slice takes half a minute")
+    logger.info("compiling the network: the first slice takes ten seconds or more")
     try:
         torch.compile(torch.nn.Hardtanh())(torch.zeros(8))
     except Exception as error:  # whatever is missing, torch raises what it likes
