@@ -1,5 +1,6 @@
 """Weights and training state on disk: written whole or not at all, loaded or refused in one line."""
 
+import filecmp
 import hashlib
 import io
 import json
@@ -113,6 +114,12 @@ def declare(state: Mapping[str, Any], settings: Mapping[str, Any]) -> Mapping[st
     declared = OrderedDict(state)
     declared._metadata = {**getattr(state, "_metadata", {}), _DECLARATION: dict(settings)}  # type: ignore[attr-defined]
     return declared
+
+
+def is_shipped(checkpoint: str, bundle_root: str) -> bool:
+    """Whether a file holds the weights that the bundle came with, under any name; not where either is missing."""
+    paths = Path(checkpoint), Path(bundle_root) / "models/model.pt"
+    return all(path.is_file() for path in paths) and filecmp.cmp(*paths, shallow=False)
 
 
 def mode_of(settings: Mapping[str, Any]) -> str:

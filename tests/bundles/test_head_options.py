@@ -1,5 +1,6 @@
 """Input kinds and small lesions in the hematoma bundle: its options reach every stage."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -80,6 +81,17 @@ def test_lesions_of_which_nothing_is_sure_go_before_the_threshold(stage: str) ->
     asked = steps(parsed(stages, name, sure=0.7, threshold=0.3))[1]
     assert isinstance(asked, KeepSureLesionsd)
     assert (asked.transform.threshold, asked.transform.sure) == (0.3, 0.7)
+
+
+def test_only_the_shipped_weights_decide_as_suits_them(tmp_path: Path) -> None:
+    copied, other = tmp_path / "copied.pt", tmp_path / "other.pt"
+    copied.write_bytes((bundle_root("hematoma") / "models/model.pt").read_bytes())
+    other.write_bytes(b"others")
+    decided = [
+        [parsed(["inference"], name, **typed) for name in ("threshold", "sure")]
+        for typed in ({}, {"checkpoint": str(copied)}, {"checkpoint": str(other)}, {"sure": 0.6, "threshold": 0.4})
+    ]
+    assert decided == [[0.2, 0.85], [0.2, 0.85], [0.5, 0], [0.4, 0.6]]
 
 
 def test_another_override_smallest_lesion_or_certainty_is_another_model_version() -> None:
