@@ -35,6 +35,7 @@ class PlainChain:
     def __init__(self, root: Path) -> None:
         self.parser = ConfigParser()
         self.parser.read_config(str(root / "configs/inference.yaml"))
+        self.parser["bundle_root"] = str(root)
         self.network = self["network_def"]
         self.network.load_state_dict(torch.load(root / "models/model.pt", weights_only=True))
         self.network.eval()
