@@ -116,10 +116,10 @@ def declare(state: Mapping[str, Any], settings: Mapping[str, Any]) -> Mapping[st
     return declared
 
 
-def is_shipped(checkpoint: str, bundle_root: str) -> bool:
-    """Whether a file holds the weights that the bundle came with, under any name; not where either is missing."""
-    paths = Path(checkpoint), Path(bundle_root) / "models/model.pt"
-    return all(path.is_file() for path in paths) and filecmp.cmp(*paths, shallow=False)
+def has_other_weights(checkpoint: str, bundle_root: str) -> bool:
+    """Whether a file holds other weights than those that the bundle came with; not where there is no such file."""
+    given, shipped = Path(checkpoint), Path(bundle_root) / "models/model.pt"
+    return given.is_file() and not (shipped.is_file() and filecmp.cmp(given, shipped, shallow=False))
 
 
 def mode_of(settings: Mapping[str, Any]) -> str:
