@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from sliceweave.transforms.appearance_bone import draw_bone_hu
 from sliceweave.transforms.appearance_grey import (
     draw_kernel,
     draw_miscalibration,
@@ -17,6 +18,7 @@ from sliceweave.transforms.head_scan import HeadScan
 from sliceweave.transforms.head_transform import Change, HeadTransform, HeadTransformd, Odds, chances_of, draw_some
 
 APPEARANCES: Mapping[str, Callable[[np.random.RandomState], Change]] = {
+    "bone": draw_bone_hu,
     "pose": draw_pose,
     "motion": draw_motion,
     "slice_thickness": draw_slice_thickness,
@@ -30,6 +32,7 @@ APPEARANCES: Mapping[str, Callable[[np.random.RandomState], Change]] = {
 """How each is drawn, in the order in which they are done."""
 
 APPEARANCE_CHANCES: Mapping[str, float] = {
+    "bone": 0.5,
     "pose": 0.6,
     "motion": 0.1,
     "slice_thickness": 0.35,
@@ -46,9 +49,10 @@ APPEARANCE_CHANCES: Mapping[str, float] = {
 class RandomizeAppearance(HeadTransform):
     """A head CT as another scanner would have shown it: `(1, *S)` in HU → image and label, `(1, *S')` float32.
 
-    Pose and tilt, motion, slices of 1 to 10 mm, kernel, noise, streaks, HU off by a little, windowed, 8-bit or JPEG
-    values, a part of the field of view. The label, a mask or a share, goes with the image, means where the image has
-    means; without one it is 0. Grid and affine may change; values stay HU. What was drawn last is in `drawn`.
+    HU for the bone of clipped scans, pose and tilt, motion, slices of 1 to 10 mm, kernel, noise, streaks, HU off by a
+    little, windowed, 8-bit or JPEG values, a part of the field of view. The label, a mask or a share, goes with the
+    image, means where the image has means; without one it is 0. Grid and affine may change; values stay HU. What was
+    drawn last is in `drawn`.
 
     Args:
         kinds: chance of each of `APPEARANCES`, or names of certain ones; `APPEARANCE_CHANCES` if left out.

@@ -15,6 +15,7 @@ from sliceweave.transforms import (
     SynthesizeHardNegativesd,
 )
 from sliceweave.transforms.appearance import APPEARANCES
+from sliceweave.transforms.appearance_bone import BoneHU
 from sliceweave.transforms.appearance_grey import Kernel, Miscalibration, Noise, Streaks, Windowed
 from sliceweave.transforms.appearance_place import FieldOfView, Motion, Pose, SliceThickness
 from sliceweave.transforms.craniotomy import Craniotomy
@@ -129,6 +130,39 @@ def test_streaks_are_where_they_were_drawn() -> None:
     assert after[4, 30, 35] == pytest.approx(50, abs=0.5)
 
 
+def ring_of_bone(bone_hu: float) -> HeadScan:
+    """Brain of 35 HU in a tube of bone, its inner radius 20 pixels of 0.9 by 1.1 mm: (3, 60, 70)."""
+    rows, columns = np.indices((60, 70))
+    radius = np.hypot(rows - 30, columns - 35)
+    plane = np.where((radius > 20) & (radius < 26), bone_hu, np.where(radius <= 20, 35, -20)).astype(np.float32)
+    hu = np.stack([plane] * 3)
+    return HeadScan(hu, np.zeros_like(hu), AFFINE)
+
+
+def test_bone_of_a_clipped_scan_has_hu_again_and_nothing_else_changes() -> None:
+    clipped = ring_of_bone(100)
+    after = BoneHU(1500, 1.0, 4).apply(clipped).hu
+    bone = clipped.hu == 100
+    assert np.array_equal(after[~bone], clipped.hu[~bone])
+    assert after[bone].min() > 400
+    assert 1000 < after[bone].max() <= 1500
+    assert np.array_equal(after[0], after[2])
+
+
+def test_bone_that_has_its_hu_keeps_them() -> None:
+    real = ring_of_bone(1200)
+    assert BoneHU(700, 1.0, 4).apply(real) is real
+
+
+def test_a_smooth_kernel_makes_unclipped_bone_bleed_further() -> None:
+    clipped = ring_of_bone(100)
+    bled, clean = (
+        Kernel(1.0, 0).apply(scan).hu[1, 30, 35 + 18] for scan in (BoneHU(1500, 1, 4).apply(clipped), clipped)
+    )
+    assert clean < 40
+    assert bled > clean + 5
+
+
 def test_miscalibrated_hu_are_shifted_and_scaled() -> None:
     assert np.allclose(Miscalibration(3, 1.1).apply(small_scan()).hu, small_scan().hu * 1.1 + 3)
 
@@ -221,5 +255,5 @@ def test_all_hard_negatives_have_a_chance() -> None:
 
 
 def test_an_unknown_appearance_is_an_error() -> None:
-    with pytest.raises(ValueError, match="unknown kind 'fog': choose from pose"):
+    with pytest.raises(ValueError, match="unknown kind 'fog': choose from bone"):
         RandomizeAppearance(["fog"])
