@@ -20,12 +20,14 @@ from sliceweave.pipelines.montage import write_png
 from sliceweave.pipelines.phantom_grid import PhantomOptions, scan_grid
 from sliceweave.pipelines.phantom_tasks import phantom_task
 from sliceweave.transforms.appearance import APPEARANCES
+from sliceweave.transforms.appearance_grey import Kernel, Windowed
 from sliceweave.transforms.hard_negatives import HARD_NEGATIVES
 from sliceweave.transforms.head_scan import HeadScan, Orientation
 from sliceweave.transforms.hematoma import KINDS
 from sliceweave.transforms.hematoma_tissue import bleed
 
 WINDOW_HU = (0.0, 80.0)
+CLIPPED_HU = (-20.0, 100.0)
 TILE_PX = 128
 PICTURED = 3
 
@@ -87,17 +89,24 @@ def kinds_sheet(heads: list[HeadScan], studies: int) -> NDArray[np.uint8]:
 
 
 def changes_sheet(heads: list[HeadScan]) -> NDArray[np.uint8]:
-    """Hard negatives and appearances, six a row: each on a head with a round bleeding."""
+    """Hard negatives and appearances, five a row: each on a head with a round bleeding; bone's, in a clipped one, as a
+    smooth kernel shows it.
+    """
     tiles = []
     for number, (name, draw) in enumerate({**HARD_NEGATIVES, **APPEARANCES}.items()):
         scan = heads[0]
         if name in APPEARANCES:
             scan = bleed(scan, [KINDS["intraparenchymal"](np.random.RandomState(10))])
+        if name == "bone":
+            scan = Windowed(*CLIPPED_HU, False, None).apply(scan)
         after = draw(np.random.RandomState(number + 8)).apply(scan)
+        if name == "bone":
+            after = Kernel(1.2, 0).apply(after)
         picture = tile(after.hu[busiest(scan, after)], None)
         write(picture, name, (6, 16), 13, (255, 255, 255))
         tiles.append(picture)
-    return np.vstack([np.hstack(tiles[first : first + 6]) for first in range(0, len(tiles), 6)])
+    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % 5)
+    return np.vstack([np.hstack(tiles[first : first + 5]) for first in range(0, len(tiles), 5)])
 
 
 def main() -> None:
