@@ -3,6 +3,8 @@
 Woo et al., *CBAM: convolutional block attention module*, 2018, doi:10.1007/978-3-030-01234-2_1.
 """
 
+from typing import Final
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -23,7 +25,7 @@ class ChannelAttention(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         axes = list(range(2, x.dim()))  # flattened, a map with channels last would be copied
-        average = self.mlp(x.mean(axes))
+        average = self.mlp(x.sum(axes) / x[0, 0].numel())  # in bf16 `mean` copies the map to float32
         highest = self.mlp(F.adaptive_max_pool2d(x, 1).flatten(1) if x.dim() == 4 else x.amax(axes))  # 2D: amax is slow
         weight = torch.sigmoid(average + highest)
         for _ in axes:
@@ -37,11 +39,15 @@ class SpatialAttention(nn.Module):
     The channels' mean and maximum go through one 7×7 convolution and a sigmoid.
     """
 
+    many: Final = 64  # channels; with channels last, the maximum of fewer is found sooner in a copy with channels first
+
     def __init__(self, spatial_dims: int) -> None:
         super().__init__()
         self.conv = conv(spatial_dims, 2, 1, kernel_size=7)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        planes = x.contiguous() if x.dim() == 4 else x  # channels last: finding the maxima takes longer than copying
-        summary = torch.cat([planes.mean(1, keepdim=True), planes.amax(1, keepdim=True)], dim=1)
+        channels = x.shape[1]
+        average = x.sum(1, keepdim=True) / channels  # in bf16 `mean` copies the map to float32
+        planes = x.contiguous() if x.dim() == 4 and channels < self.many else x
+        summary = torch.cat([average, planes.amax(1, keepdim=True)], dim=1)
         return x * torch.sigmoid(self.conv(summary))

@@ -63,7 +63,17 @@ def for_inference(
     fold_batch_norms(network)
     if torch.device(device).type in ("cpu", "cuda") and _is_flat(network) and not _has_group_norm(network):
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for layer in network.modules():
+            if isinstance(layer, torch.nn.Conv2d) and layer.in_channels == 1:
+                layer.register_forward_pre_hook(_channel_last)
     return compiled(network) if yes_or_no(compile, "compile") else network
+
+
+def _channel_last(_: torch.nn.Module, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+    """A single channel is first and last at once; said to be last, what is made of it has its channels last too."""
+    (maps,) = inputs
+    *_, rows, columns = maps.shape
+    return (maps.contiguous().as_strided(maps.shape, (rows * columns, 1, columns, 1)),)
 
 
 @contextmanager

@@ -62,6 +62,21 @@ def test_channels_come_last_in_two_dimensions_but_for_group_norm() -> None:
 
 
 @torch.no_grad()
+def test_what_is_made_of_a_single_channel_has_its_channels_last_too() -> None:
+    network = for_inference(SelfAttentionUNet(2, 1, 1, (4, 8)))
+    are_last: list[bool] = []
+
+    def look(_: torch.nn.Module, inputs: tuple[torch.Tensor], maps: torch.Tensor) -> None:
+        if inputs[0].shape[1] == 1 < maps.shape[1]:
+            are_last.append(maps.is_contiguous(memory_format=torch.channels_last))
+
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.register_forward_hook(look)
+    network(torch.rand(2, 1, 20, 36))
+    assert are_last == [True, True]  # the first convolution, and the shortcut beside it
+
+
 def test_the_logits_stay() -> None:
     torch.manual_seed(0)
     network, image = SelfAttentionUNet(2, 1, 1, (4, 8)).eval(), torch.rand(1, 1, 32, 48)
