@@ -13,6 +13,9 @@ from sliceweave.pipelines.processes import share_buffers
 class WeightAverage:
     """Handler of a trainer: an exponential moving average of a network, or the network itself.
 
+    In the beginning a step has a larger share, 9 / (9 + its number), so that the random weights of the start soon have
+    none, however short the training.
+
     Args:
         network: what is trained.
         share: of each step's weights in the average; 0 for no average.
@@ -32,9 +35,13 @@ class WeightAverage:
 
     def attach(self, engine: Engine) -> None:
         if self.handler is not None:
+            engine.add_event_handler(Events.ITERATION_COMPLETED, self._set_share)  # before the handler takes it
             self.handler.attach(engine, event=Events.ITERATION_COMPLETED)
             for network in (self.trained, self.network):
                 engine.add_event_handler(Events.EPOCH_COMPLETED, lambda _, network=network: share_buffers(network))
+
+    def _set_share(self, engine: Engine) -> None:
+        engine.state.ema_momentum = max(self.share, 9 / (9 + engine.state.iteration))
 
     def state_dict(self) -> dict[str, Any]:
         """The average's weights; nothing where there is no average."""

@@ -36,11 +36,18 @@ def test_without_a_share_the_network_itself_is_kept() -> None:
 
 def test_the_average_follows_the_weights_by_its_share() -> None:
     network = line(0)
-    average = WeightAverage(network, 0.5)
-    trained(average, network, 3)
-    # 0 → 0.5 → 1.25 → 2.125 while the weight goes 1, 2, 3
-    assert float(average.network.weight) == pytest.approx(2.125)
-    assert float(network.weight) == 3
+    average = WeightAverage(network, 0.1)
+    trained(average, network, 300)
+    # behind weights that rise by 1 a step, an average with a share of 0.1 is 9 late
+    assert float(average.network.weight) == pytest.approx(300 - 9, abs=0.1)
+    assert float(network.weight) == 300
+
+
+def test_what_the_weights_were_at_the_start_soon_has_no_share() -> None:
+    network = line(-1000)
+    average = WeightAverage(network, 0.001)
+    trained(average, network, 50)
+    assert float(average.network.weight) == pytest.approx(-950, abs=6)
 
 
 def test_a_resumed_average_goes_on_where_it_was() -> None:
