@@ -1,4 +1,4 @@
-"""What inference costs, in tables: python benchmarks/speed.py [--quick] [--runs 5] [--write docs/performance.md]
+"""What inference costs, in tables: python benchmarks/speed.py [--runs 5] [--write docs/performance.md]
 
 Generated studies go through `python -m monai.bundle run`, and through the chain that MONAI's tutorials write
 (`speed_peer.py`: the same network and weights, float32), each in a process of its own, in turns: an idle machine is
@@ -6,7 +6,8 @@ wanted. "cold" is a process with one study, from its start to its end; "warm" ea
 those take of all cores together; "peak" the largest resident set. Stages, single passes and slab widths come from
 `speed_passes.py`. The fits are straight lines by least squares. Without a GPU its rows say so.
 
-`--write FILE` puts the tables between the two markers in that file, each as soon as it is measured. Half an hour.
+`--write FILE` puts the tables between the two markers in that file, each as soon as it is measured. Half an hour;
+`--only "One slice"` measures the tables with that in their titles and leaves the others as they stand.
 """
 
 import argparse
@@ -19,8 +20,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -204,30 +206,31 @@ def gpu() -> pd.DataFrame:
     return pd.DataFrame({"GPU": [name], "warm s": ["not measured"], "share of its matrix rate": ["not measured"]})
 
 
-def tables(settings: Settings) -> Iterator[tuple[str, pd.DataFrame]]:
-    """All tables with their titles, each as soon as it is measured."""
-    ways = end_to_end(settings, "hematoma", WAYS, 3 if settings.quick else 5)
-    yield "Hematoma, 512×512×32, end to end", ways
-    yield "Stages of one study", stages(settings)
-    yield "Training, the hematoma bundle's compact recipe", training(settings)
-    yield "`--compile True`, one slice of the shipped hematoma network", compiling(settings)
-    grown = growth(settings)
-    yield "Growth", grown.set_index("against")
-    yield "Straight lines through it", fits(grown)
-    yield "The other bundles, end to end", bundles(settings)
-    yield "One slice through a network", network_passes(settings)
-    yield "GPU", gpu()
+def tables(settings: Settings) -> dict[str, Callable[[], pd.DataFrame]]:
+    """What measures each table, by its title."""
+    grown = cache(partial(growth, settings))
+    return {
+        "Hematoma, 512×512×32, end to end": lambda: end_to_end(settings, "hematoma", WAYS, 3 if settings.quick else 5),
+        "Stages of one study": partial(stages, settings),
+        "Training, the hematoma bundle's compact recipe": partial(training, settings),
+        "`--compile True`, one slice of the shipped hematoma network": partial(compiling, settings),
+        "Growth": lambda: grown().set_index("against"),
+        "Straight lines through it": lambda: fits(grown()),
+        "The other bundles, end to end": partial(bundles, settings),
+        "One slice through a network": partial(network_passes, settings),
+        "GPU": gpu,
+    }
 
 
 def markdown(table: pd.DataFrame, title: str) -> str:
-    """A heading and the table."""
+    """The table under its title."""
     flat = table.reset_index()
     head = [str(name) if name != "index" else "" for name in flat.columns]
     lines = [head, ["---"] * len(head)]
     for row in flat.itertuples(index=False):
         lines.append([f"{value:.3g}" if isinstance(value, float) else str(value) for value in row])
     body = "\n".join("| " + " | ".join("–" if cell == "nan" else cell for cell in line) + " |" for line in lines)
-    return f"### {title}\n\n{body}\n"
+    return f"{title}\n\n{body}\n"
 
 
 def machine() -> str:
@@ -241,30 +244,36 @@ def machine() -> str:
     threads, busy = os.environ.get("OMP_NUM_THREADS", "unset"), os.getloadavg()[0]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     python = platform.python_version()
-    return f"{name}, {cores} cores, OMP_NUM_THREADS {threads}, load {busy:.1f} at the start; Python {python}."
+    return f"{name}, {cores} cores, OMP_NUM_THREADS {threads}, load {busy:.1f} as the last run began; Python {python}."
 
 
-def written(path: Path, text: str) -> None:
-    """Puts the text between the markers of a file."""
-    before, rest = path.read_text("utf-8").split(MARKERS[0])
-    after = rest.split(MARKERS[1])[1]
-    path.write_text(f"{before}{MARKERS[0]}\n{text}{MARKERS[1]}{after}", "utf-8")
+def written(path: Path) -> list[str]:
+    """What stands before the markers of a file, between them and behind."""
+    return re.split("|".join(MARKERS), path.read_text("utf-8"))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a short form, to see that it runs")
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--only", default="", metavar="WORDS", help="tables with this in their titles; others stay")
     parser.add_argument("--write", type=Path, help="file with the two markers")
     arguments = parser.parse_args()
+    said = {"": machine() + "\n"}
+    if arguments.write and arguments.only:
+        kept = written(arguments.write)[1].split("\n### ")[1:]
+        said |= {text.split("\n")[0]: text for text in kept}
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(arguments.quick, 1 if arguments.quick else arguments.runs, Path(folder))
-        text = machine() + "\n"
-        for title, table in tables(settings):
-            text += "\n" + markdown(table, title)
+        for title, measured in tables(settings).items():
+            if arguments.only not in title:
+                continue
+            said[title] = markdown(measured(), title)
             if arguments.write:
-                written(arguments.write, text)
-    sys.stdout.write(text)
+                before, _, after = written(arguments.write)
+                text = "\n### ".join(said.values())
+                arguments.write.write_text(f"{before}{MARKERS[0]}\n{text}{MARKERS[1]}{after}", "utf-8")
+    sys.stdout.write("\n### ".join(said.values()))
 
 
 if __name__ == "__main__":

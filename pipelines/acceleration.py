@@ -69,10 +69,10 @@ def for_inference(
     return compiled(network) if yes_or_no(compile, "compile") else network
 
 
-def _channel_last(_: torch.nn.Module, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+def _channel_last(layer: torch.nn.Module, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
     """A single channel is first and last at once; said to be last, what is made of it has its channels last too."""
     (maps,) = inputs
-    *_, rows, columns = maps.shape
+    rows, columns = maps.shape[2:]
     return (maps.contiguous().as_strided(maps.shape, (rows * columns, 1, columns, 1)),)
 
 

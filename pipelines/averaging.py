@@ -41,7 +41,8 @@ class WeightAverage:
                 engine.add_event_handler(Events.EPOCH_COMPLETED, lambda _, network=network: share_buffers(network))
 
     def _set_share(self, engine: Engine) -> None:
-        engine.state.ema_momentum = max(self.share, 9 / (9 + engine.state.iteration))
+        share = max(self.share, 9 / (9 + engine.state.iteration))
+        engine.state.ema_momentum = share  # type: ignore[attr-defined]
 
     def state_dict(self) -> dict[str, Any]:
         """The average's weights; nothing where there is no average."""
