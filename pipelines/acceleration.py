@@ -69,7 +69,7 @@ def for_inference(
     return compiled(network) if yes_or_no(compile, "compile") else network
 
 
-def _channel_last(layer: torch.nn.Module, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+def _channel_last(_layer: torch.nn.Module, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
     """A single channel is first and last at once; said to be last, what is made of it has its channels last too."""
     (maps,) = inputs
     rows, columns = maps.shape[2:]
