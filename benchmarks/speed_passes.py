@@ -139,10 +139,10 @@ def stages(image: Path, runs: int) -> dict[str, float]:
     """Median seconds of each stage of one study, by the hematoma bundle."""
     from monai.data import decollate_batch, list_data_collate
 
+    from sliceweave.pipelines.file_stamps import sha256_of
     from sliceweave.pipelines.measuring import label_results, turned
     from sliceweave.pipelines.montage import montage, write_png
     from sliceweave.pipelines.reading import read_scan, write_mask
-    from sliceweave.pipelines.study_reader import sha256_of
 
     root, out = bundle_root("hematoma"), image.with_suffix(".out")
     parser = ConfigParser()

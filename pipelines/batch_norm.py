@@ -1,5 +1,6 @@
 """Batch normalisation's running statistics, taken anew with the weights held still."""
 
+import copy
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 from monai.utils import CommonKeys
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import update_bn
 
 from sliceweave.pipelines.errors import InputError
@@ -18,7 +20,8 @@ class FreshStatistics:
 
     What training leaves is an average over weights that have moved on since. Where they move fast, as early in a short
     training, or where the activations of a few samples stand far out, the network is another one in evaluation than it
-    was in training. To be attached before what validates and saves. Networks without batch normalisation are let be.
+    was in training. To be attached before what validates and saves. Networks without batch normalisation are let be, so
+    are norms that hold their statistics in training.
 
     Args:
         network: whose statistics.
@@ -47,5 +50,10 @@ class FreshStatistics:
     def refresh(self) -> None:
         """Takes the statistics anew."""
         images = (batch[CommonKeys.IMAGE] for batch in islice(self.batches, self.count))
+        self.network.train()
+        steady = [layer for layer in self.network.modules() if isinstance(layer, _BatchNorm) and not layer.training]
+        kept = [copy.deepcopy(layer.state_dict()) for layer in steady]
         update_bn(images, self.network, self.device)
+        for layer, state in zip(steady, kept, strict=True):
+            layer.load_state_dict(state)
         share_buffers(self.network)

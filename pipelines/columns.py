@@ -114,7 +114,6 @@ TEXT_COLUMNS = frozenset(
         "image_sha256",
         "model",
         "model_version",
-        "patient",
         "split",
         "orientation",
         "notes",

@@ -61,7 +61,7 @@ class Converter:
     def is_current(self, case: Case, row: Row) -> bool:
         """Whether a study has a label, or none, and lies where it did when an earlier run wrote the row and the files.
 
-        One that can no longer be read is current: what was made of it is kept.
+        One that can no longer be read is current: what was made of it is kept. What was made and is damaged is not.
         """
         if str(case.label is not None) != str(row["labelled"]):
             return False
@@ -69,7 +69,10 @@ class Converter:
             here = case.image().geometry
         except InputError:
             return True
-        there = open_volume(self._path("images", case)).geometry
+        try:
+            there = open_volume(self._path("images", case)).geometry
+        except InputError:
+            return False
         return same_grid(here, there) and np.allclose(_origins_ras_mm(here), _origins_ras_mm(there), rtol=0, atol=1e-3)
 
     def _file(self, files: ExitStack, case: Case, folder: str) -> BinaryIO | None:

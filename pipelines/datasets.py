@@ -14,6 +14,7 @@ from monai.utils import MAX_SEED, convert_to_tensor
 
 from sliceweave.pipelines.cuts import Cut, Sample
 from sliceweave.pipelines.errors import InputError, reason_of
+from sliceweave.pipelines.geometry import lie_together
 from sliceweave.pipelines.prepared_folder import PreparedList
 from sliceweave.pipelines.sampling import Draw
 from sliceweave.pipelines.splits import SPLITS
@@ -115,7 +116,7 @@ class CheckLabeld(Transform):
     def __call__(self, data: Mapping[Hashable, Any]) -> Mapping[Hashable, Any]:
         image, label = data["image"], data["label"]
         name = label.meta["filename_or_obj"]
-        if image.shape != label.shape or not np.allclose(image.affine, label.affine, rtol=0, atol=0.01):
+        if image.shape != label.shape or not lie_together(image.affine.numpy(), label.affine.numpy(), image.shape[1:]):
             raise InputError(f"{name}: does not lie on the grid of {image.meta['filename_or_obj']}: resample the label")
         if unknown := sorted(set(np.unique(label).tolist()) - set(self.values)):
             raise InputError(f"{name}: holds the values {unknown[:5]}, expected {self.values}: recode the label")

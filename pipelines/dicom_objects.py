@@ -31,6 +31,8 @@ from sliceweave.pipelines.volumetry import Measurement as Measured
 MAKER = "sliceweave"
 _SEG_NUMBER, _SR_NUMBER = 9001, 9002
 _MOST_TEXT = 64  # characters in a DICOM long string
+_UNICODE = "ISO_IR 192"  # names of labels may be in any script
+_MOST_IN_BYTES = 255
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def segmentation(labels: Labels, series: Series, drawn: Drawn) -> Segmentation:
 
     Segment n is the n-th of the labels; an empty mask keeps all its frames, since a healthy study is a result.
     """
-    numbers = np.zeros(int(labels.max()) + 1, np.uint8)
+    numbers = np.zeros(int(labels.max()) + 1, np.uint8 if len(drawn.labels) <= _MOST_IN_BYTES else np.uint16)
     for number, value in enumerate(drawn.labels, start=1):
         if value < len(numbers):
             numbers[value] = number
@@ -98,27 +100,27 @@ def measurement_report(found: Sequence[Measured], seg: Segmentation, series: Ser
 
 def _identity() -> dict[str, Any]:
     uids = {"series_instance_uid": hd.UID(), "sop_instance_uid": hd.UID()}
-    return {**uids, "instance_number": 1, "manufacturer": MAKER}
+    return {**uids, "instance_number": 1, "manufacturer": MAKER, "specific_character_set": _UNICODE}
 
 
 def _description(number: int, name: str, drawn: Drawn) -> SegmentDescription:
     kind = hd.seg.SegmentAlgorithmTypeValues
     return SegmentDescription(
         segment_number=number,
-        segment_label=name[:_MOST_TEXT],
+        segment_label=_long_string(name),
         segmented_property_category=category_of(name),
         segmented_property_type=type_of(name),
         algorithm_type=kind.AUTOMATIC if drawn.algorithm else kind.MANUAL,
         algorithm_identification=_algorithm(drawn),
         tracking_uid=hd.UID(),
-        tracking_id=name[:_MOST_TEXT],
+        tracking_id=_long_string(name),
     )
 
 
 def _algorithm(drawn: Drawn) -> hd.AlgorithmIdentificationSequence | None:
     if drawn.algorithm is None:
         return None
-    name, its_version = (text[:_MOST_TEXT] for text in drawn.algorithm)
+    name, its_version = map(_long_string, drawn.algorithm)
     return hd.AlgorithmIdentificationSequence(name, codes.DCM.ArtificialIntelligence, its_version)
 
 
@@ -144,3 +146,8 @@ def _group(
         algorithm_id=AlgorithmIdentification(*drawn.algorithm) if drawn.algorithm else None,
         measurements=values,
     )
+
+
+def _long_string(text: str) -> str:
+    """As DICOM takes it: a backslash would end a value there."""
+    return text.replace("\\", "/")[:_MOST_TEXT]

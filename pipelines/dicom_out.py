@@ -3,6 +3,7 @@
 import warnings
 from pathlib import Path
 
+import numpy as np
 from pydicom import Dataset
 
 from sliceweave.pipelines.atomic import atomic_file, make_folder
@@ -55,6 +56,6 @@ def save(objects: Objects, paths: tuple[Path, Path]) -> tuple[Path, Path]:
 def _drawn(mask: Path, labels: Labels, options: MaskOptions) -> Drawn:
     model = read_run(mask.parent).get("model", {})
     names = dict(options.names) or {int(value): str(name) for value, name in model.get("labels", {}).items()}
-    values = [int(value) for value in sorted(set(labels[labels > 0].tolist()))]
+    values = [int(value) for value in np.unique(labels) if value > 0]
     algorithm = (str(model["name"]), str(model["version"])) if {"name", "version"} <= set(model) else None
     return Drawn(MaskOptions(options.task, names).label_names(values), algorithm)

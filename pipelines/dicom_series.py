@@ -46,7 +46,7 @@ def find_dicom(files: SourceFiles, options: PrepareOptions) -> list[Case]:
     always taken. Studies that share a PatientID, or without one a StudyInstanceUID, are one patient's, as are the
     series of a folder; the ID itself is nowhere in the cases.
     """
-    paths = [path for path in files if _is_dicom(path)]
+    paths = [path for path in files if is_dicom(path)]
     files.take(paths)
     if not paths:
         return []
@@ -79,8 +79,9 @@ def slices_of(study_id: str, paths: Iterable[Path], files: SourceFiles, choice: 
     Raises:
         InputError: they are not there or cannot be used.
     """
-    studies = _studies([path for path in paths if _is_dicom(path)], files)
-    found = [part for study in studies for part in _parts(study, choice) if part.study_id == study_id]
+    studies = _studies([path for path in paths if is_dicom(path)], files)
+    parts = [part for study in studies for part in _parts(study, choice)]
+    found = [part for part, unique in zip(parts, _unique(parts), strict=True) if unique == study_id]
     if not found:
         raise InputError(f"{study_id}: expected its DICOM series, got none")
     if found[0].reason:
@@ -88,7 +89,8 @@ def slices_of(study_id: str, paths: Iterable[Path], files: SourceFiles, choice: 
     return found[0].slices
 
 
-def _is_dicom(path: Path) -> bool:
+def is_dicom(path: Path) -> bool:
+    """By its name or its beginning; a file that cannot be opened by its name alone."""
     try:
         with path.open("rb") as file:
             is_named_so = path.suffix.lower() in _SUFFIXES or path.name.upper() == _DIRECTORY
@@ -166,8 +168,7 @@ def _number(series: "list[SliceHeader]") -> str:
 
 
 def _cases(studies: list[_Study]) -> list[Case]:
-    taken: set[str] = set()
-    ids = [_unique(study.study_id, taken) for study in studies]
+    ids = _unique(studies)
     patients = _patients(studies, ids)
     if len(set(patients)) == 1 < len(patients):
         log.warning("all %d DICOM studies count as one patient's: one PatientID, examination or folder", len(patients))
@@ -196,13 +197,16 @@ def _first(study: _Study, kind: str) -> str:
     return next((value for header in study.slices if (value := getattr(header, kind))), "")
 
 
-def _unique(name: str, taken: set[str]) -> str:
-    unique, count = name, 1
-    while unique in taken:
-        count += 1
-        unique = f"{name}_{count}"
-    taken.add(unique)
-    return unique
+def _unique(studies: list[_Study]) -> list[str]:
+    """The id of each, with a number behind it where one before has it."""
+    taken: dict[str, None] = {}
+    for study in studies:
+        unique, count = study.study_id, 1
+        while unique in taken:
+            count += 1
+            unique = f"{study.study_id}_{count}"
+        taken[unique] = None
+    return [*taken]
 
 
 def _case(study: _Study, study_id: str, patient: str) -> Case:

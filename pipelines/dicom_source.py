@@ -14,8 +14,9 @@ from sliceweave.pipelines.bounded_file import BoundedFile
 from sliceweave.pipelines.dicom_checks import check_series
 from sliceweave.pipelines.dicom_geometry import by_position, series_geometry
 from sliceweave.pipelines.dicom_headers import DAMAGED, SliceHeader, damaged, read_header
+from sliceweave.pipelines.dicom_series import is_dicom
 from sliceweave.pipelines.errors import InputError
-from sliceweave.pipelines.geometry import Geometry
+from sliceweave.pipelines.geometry import Geometry, apart_mm
 
 _TOLERANCE_MM = 0.05
 _NEEDED = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
@@ -76,7 +77,7 @@ def on_series(voxels: NDArray[Any], geometry: Geometry, series: Series, name: st
     )
     turned = nib.orientations.apply_orientation(voxels, turn)
     affine = geometry.affine_ras @ nib.orientations.inv_ornt_aff(turn, geometry.shape)
-    if turned.shape != wanted.shape or _farthest_mm(affine, wanted) > _TOLERANCE_MM:
+    if turned.shape != wanted.shape or apart_mm(affine, wanted.affine_ras, wanted.shape) > _TOLERANCE_MM:
         raise InputError(
             f"{name}: expected a mask on the series' own voxels, {_text(wanted.shape)}, got another grid, "
             f"{_text(turned.shape)}; give the series it was made from"
@@ -91,9 +92,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _image_header(path: Path) -> SliceHeader | None:
-    with path.open("rb") as file:
-        is_dicom = path.suffix.lower() in (".dcm", ".ima") or file.read(132)[128:] == b"DICM"
-    return read_header(path) if is_dicom and path.name.upper() != "DICOMDIR" else None
+    return read_header(path) if is_dicom(path) and path.name.upper() != "DICOMDIR" else None
 
 
 def _dataset(path: Path) -> Dataset:
@@ -111,13 +110,6 @@ def _dataset(path: Path) -> Dataset:
     if dataset.get("PatientIdentityRemoved") == "YES" and not dataset.get("DeidentificationMethodCodeSequence"):
         dataset.DeidentificationMethod = dataset.get("DeidentificationMethod") or "not stated"  # may not be empty
     return dataset
-
-
-def _farthest_mm(affine: NDArray[np.float64], geometry: Geometry) -> float:
-    """How far the corners of two grids of one shape lie apart."""
-    corners = np.array(np.meshgrid(*([0, size - 1] for size in geometry.shape))).reshape(3, -1)
-    apart = (affine - geometry.affine_ras)[:3] @ np.vstack([corners, np.ones(corners.shape[1])])
-    return float(np.linalg.norm(apart, axis=0).max())
 
 
 def _text(shape: Sequence[int]) -> str:

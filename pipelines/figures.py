@@ -104,6 +104,8 @@ def _boxes(cases: Cases, metrics: Sequence[str]) -> Iterator[tuple[str, Figure]]
             logger.info("no figure of %s: the tables have no such numbers", metric)
             continue
         values = {label: values_of(cases, metric, label) for label in labels_of(cases)}
+        if not values:
+            raise InputError("expected a label in some row of the tables, got none; name one in the column `label`")
         yield file_stem(metric), metric_boxes(values, metric, _box_note(values))
 
 

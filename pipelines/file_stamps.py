@@ -1,9 +1,12 @@
-"""Whether a file is still the one that was read, told without reading it again."""
+"""Whether a file is still the one that was read: by its hash, or told without reading it again."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+_HASHED_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -46,3 +49,14 @@ class FileStamp:
     def as_json(self) -> dict[str, int]:
         """The stamp as JSON holds it."""
         return asdict(self)
+
+
+def sha256_of(path: Path) -> str:
+    """Hash of the file's bytes, read piece by piece; empty if there is no file."""
+    if not path.is_file():
+        return ""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(_HASHED_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()

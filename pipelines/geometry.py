@@ -1,6 +1,7 @@
 """The grid of one scan in patient space: distances, areas and volumes, right under tilt, obliquity and gaps."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +26,7 @@ OBLIQUE_TOLERANCE_DEG = 1.0
 GAP_TOLERANCE = 0.01
 # Header positions rounded to hundredths of a millimetre make even gaps differ by this much.
 GAP_ROUNDING_MM = 0.02
+_SAME_PLACE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,8 +223,21 @@ class Geometry:
 
 
 def same_grid(first: Geometry, second: Geometry) -> bool:
-    """Whether voxels of two scans are the same places in the patient, to a hundredth of a millimetre."""
-    return first.shape == second.shape and np.allclose(first.affine_ras, second.affine_ras, rtol=0, atol=0.01)
+    """Whether voxels of two scans are the same places in the patient; see `lie_together`."""
+    return first.shape == second.shape and lie_together(first.affine_ras, second.affine_ras, first.shape)
+
+
+def lie_together(first: NDArray[np.float64], second: NDArray[np.float64], shape: Sequence[int]) -> bool:
+    """Whether no voxel of two grids of one shape lies half its shortest side elsewhere: headers round their numbers."""
+    shortest_mm = np.linalg.norm(first[:3, :3], axis=0).min()
+    return bool(apart_mm(first, second, shape) < _SAME_PLACE * shortest_mm)
+
+
+def apart_mm(first: NDArray[np.float64], second: NDArray[np.float64], shape: Sequence[int]) -> float:
+    """How far the voxels of two grids of one shape lie apart at most, which is at a corner."""
+    corners = np.array(np.meshgrid(*([0, size - 1] for size in shape))).reshape(len(shape), -1)
+    apart = (first - second)[:3] @ np.vstack([corners, np.ones(corners.shape[1])])
+    return float(np.linalg.norm(apart, axis=0).max())
 
 
 def _read_json_object(path: Path) -> dict[str, Any]:

@@ -1,9 +1,7 @@
 """Whether two volumes of a study lie on one grid, and if not, why not."""
 
-import numpy as np
-
 from sliceweave.pipelines.errors import InputError
-from sliceweave.pipelines.geometry import Geometry, same_grid
+from sliceweave.pipelines.geometry import Geometry, apart_mm, same_grid
 
 
 def check_same_grid(expected: Geometry, found: Geometry, expected_name: str, found_name: str) -> None:
@@ -20,9 +18,8 @@ def check_same_grid(expected: Geometry, found: Geometry, expected_name: str, fou
             f"expected a {found_name} of the {expected_name}'s {sizes[0]} voxels, got {sizes[1]}; "
             f"is it another {expected_name}'s?"
         )
-    corners = np.array(np.meshgrid(*((0, size - 1) for size in expected.shape))).reshape(3, -1)
-    apart_mm = np.abs((expected.affine_ras - found.affine_ras)[:3] @ np.vstack([corners, np.ones(8)]))
+    farthest_mm = apart_mm(expected.affine_ras, found.affine_ras, expected.shape)
     raise InputError(
         f"expected a {found_name} on the {expected_name}'s grid, got one whose voxels lie up to "
-        f"{apart_mm.max():.3g} mm elsewhere; resample the {found_name} onto the {expected_name}, or repair its header"
+        f"{farthest_mm:.3g} mm elsewhere; resample the {found_name} onto the {expected_name}, or repair its header"
     )

@@ -18,6 +18,7 @@ from sliceweave.pipelines.conduct import conduct
 from sliceweave.pipelines.datasets import datalist
 from sliceweave.pipelines.dicom_results import DicomResults
 from sliceweave.pipelines.errors import InputError, reason_of
+from sliceweave.pipelines.file_stamps import sha256_of
 from sliceweave.pipelines.lettering import Picture
 from sliceweave.pipelines.measuring import Mask, certainty_flags, label_results, reference_volumes_ml, title_of, turned
 from sliceweave.pipelines.member_counts import MemberCounts
@@ -31,7 +32,7 @@ from sliceweave.pipelines.rows import StudyFacts, StudyRows, study_rows
 from sliceweave.pipelines.run_record import RunRecord
 from sliceweave.pipelines.studies import file_stem, id_of
 from sliceweave.pipelines.study_kind import StudyKind
-from sliceweave.pipelines.study_reader import ReadStudy, StudyReader, sha256_of
+from sliceweave.pipelines.study_reader import ReadStudy, StudyReader
 from sliceweave.pipelines.study_report import StudyReport, dicom_paths, fail_study, output_paths
 from sliceweave.pipelines.study_source import source_of
 from sliceweave.pipelines.tta import TtaInferer
@@ -60,7 +61,8 @@ def pending(
         mask, picture = output_paths(report, case["study_id"])
         wanted = [mask, *([picture] if yes_or_no(pictures, "pictures") else [])]
         wanted += dicom_paths(report.directory, file_stem(case["study_id"])) if dicom else ()
-        current = all(path.is_file() for path in wanted) and mask.stat().st_mtime >= changed_at(case)
+        current = report.done(case["study_id"], model.name, model.version)
+        current = current and all(path.is_file() for path in wanted) and mask.stat().st_mtime >= changed_at(case)
         image = Path(case["image"])
         known = report.known_sha256(case["study_id"], image)
         if not (current and report.done(case["study_id"], model.name, model.version, known or sha256_of(image))):
@@ -136,6 +138,7 @@ class VolumeReport:
         engine.add_event_handler(Events.STARTED, self.start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
         engine.add_event_handler(Events.COMPLETED, self.finish)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self.stop)
 
     def start(self, engine: SupervisedEvaluator) -> None:
         self.reader.keeps = True
@@ -158,6 +161,11 @@ class VolumeReport:
     def finish(self, _engine: SupervisedEvaluator) -> None:
         self.behind.wait()
         self.bar.close()
+
+    def stop(self, _engine: SupervisedEvaluator, error: BaseException) -> None:
+        """Lets the study that is being written be finished before whatever ended the run goes on its way."""
+        self.behind.wait()
+        raise error
 
     def take(self, case: Case, segmented: Segmented) -> None:
         """Writes what belongs to a study, or why it cannot be measured."""

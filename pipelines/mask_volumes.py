@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from sliceweave.pipelines.atomic import remove
 from sliceweave.pipelines.errors import InputError, reason_of
+from sliceweave.pipelines.file_stamps import sha256_of
 from sliceweave.pipelines.label_maps import find_map_sidecar
 from sliceweave.pipelines.lettering import Picture
 from sliceweave.pipelines.mask_measuring import MaskOptions, measure_study
@@ -103,7 +104,7 @@ def facts_of(study: MaskStudy, options: MaskOptions) -> StudyFacts:
 def _sha256(path: Path | None) -> str:
     """Hash of a file's bytes; empty where there is none, or none that can be read: measuring will say so."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest() if path else ""
+        return sha256_of(path) if path else ""
     except OSError:
         return ""
 

@@ -80,6 +80,7 @@ class NiftiFile:
             header = raw_header(stream.read(nib.Nifti2Header.sizeof_hdr))
             shape = check_claims(header, path.stat().st_size, isinstance(stream, igzip.IGzipFile))
             check_pixdim(grid_header_of(header, shape))
+            header.get_slope_inter()  # raises where they contradict each other
         return cls(path, header, shape)
 
     @property

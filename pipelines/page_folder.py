@@ -12,6 +12,7 @@ import numpy as np
 
 from sliceweave.pipelines.atomic import make_folder, remove, write_atomically
 from sliceweave.pipelines.errors import InputError, reason_of
+from sliceweave.pipelines.file_stamps import sha256_of
 from sliceweave.pipelines.geometry import same_grid
 from sliceweave.pipelines.measuring import Mask
 from sliceweave.pipelines.page_slices import MAX_SIDE_PX, MAX_SLICES, sheet_thumb, slice_pictures
@@ -64,7 +65,7 @@ def scan_with_mask(sources: PageSources, study: StudyTables) -> tuple[Scan, Mask
         InputError: one of them cannot be read, they do not fit, or the image is not the one that was measured.
     """
     image = sources.images[study.study_id]
-    if study.image_sha256 and image.is_file() and _sha256(image.read_bytes()) != study.image_sha256:
+    if study.image_sha256 and image.is_file() and sha256_of(image) != study.image_sha256:
         raise InputError(f"{image.name}: is not the image that was measured (image_sha256 differs); name that one")
     scan, mask = read_scan(image, study.study_id), read_scan(sources.mask(study))
     if not same_grid(scan.geometry, mask.geometry):
@@ -173,8 +174,5 @@ def fingerprint(sources: PageSources, study: StudyTables) -> str:
     if not mask.is_file():
         return ""
     shown = [_DRAWING, study.image_sha256, asdict(sources.kind), sorted(sources.labels.items())]
-    return _sha256(mask.read_bytes() + repr(shown).encode("utf-8", "backslashreplace"))[:16]
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+    content = mask.read_bytes() + repr(shown).encode("utf-8", "backslashreplace")
+    return hashlib.sha256(content).hexdigest()[:16]

@@ -68,7 +68,7 @@ class Viewer:
         path, made_from = sources.folder(study) / VIEWER_PAGE, fingerprint(sources, study)
         if not made_from:
             return f"no page to look around in: {sources.mask(study).name} is missing"
-        if path.is_file() and f'content="{made_from}"' in path.open(encoding="utf-8").read(_BEGINNING):
+        if path.is_file() and f'content="{made_from}"' in _beginning(path):
             return ""
         remove(path)
         try:
@@ -97,6 +97,11 @@ class Viewer:
         notice, script = part("niivue_notice.txt"), Markup(_ENDS_A_SCRIPT.sub("<\\\\", self.script))
         text = filled_in("viewer.html.j2", title=study.study_id, script=script, notice=notice, **settings, **volumes)
         return printable(text).encode()
+
+
+def _beginning(path: Path) -> str:
+    with path.open(encoding="utf-8") as file:
+        return file.read(_BEGINNING)
 
 
 def encoded(voxels: NDArray[Any], scan: Scan) -> str:

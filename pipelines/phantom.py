@@ -15,10 +15,14 @@ import pandas as pd
 from tqdm import tqdm
 
 from sliceweave.pipelines.atomic import make_folder, remove, write_atomically
+from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.generated_sets import FOLDERS, mapped, nifti_bytes
 from sliceweave.pipelines.phantom_grid import PhantomOptions, ScanGrid
 from sliceweave.pipelines.phantom_tasks import phantom_task
 from sliceweave.pipelines.study_source import GENERATED, source_of
+from sliceweave.pipelines.tables import read_table
+
+_ANOTHER = "name another DIRECTORY"
 
 Truth = dict[str, dict[str, float]]
 """Rows of `truth.csv` by study: column → value."""
@@ -34,7 +38,7 @@ def write_phantoms(
     """
     grid = phantom_task(task).grid
     for folder in FOLDERS:
-        make_folder(directory / folder, "name another DIRECTORY")
+        make_folder(directory / folder, _ANOTHER)
     truth = _read_truth(directory / "truth.csv")
     missing = [
         i
@@ -102,8 +106,10 @@ def _holds_grid(path: Path, grid: ScanGrid) -> bool:
 def _read_truth(path: Path) -> Truth:
     if not path.is_file():
         return {}
-    table = pd.read_csv(path, dtype={"study_id": str}).set_index("study_id")
-    return {str(name): dict(row) for name, row in table.iterrows()}
+    table = read_table(path)
+    if "study_id" not in table.columns:
+        raise InputError(f"{path}: expected a list of generated studies, got no study_id; {_ANOTHER}")
+    return {str(name): dict(row) for name, row in table.set_index("study_id").iterrows()}
 
 
 def _write_truth(path: Path, truth: Truth) -> None:

@@ -1,10 +1,14 @@
 """Where the voxels of a generated study lie."""
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
+
+from sliceweave.pipelines.errors import InputError
+from sliceweave.pipelines.geometry_checks import LARGEST_SPACING_MM
 
 _STACK_CENTRE_MM = 3.0
 _PLANES = {
@@ -39,9 +43,17 @@ class PhantomOptions:
     plane: str = "axial"
 
     def with_slices(self, slices: int) -> "PhantomOptions":
-        """The same stretch of the body in another number of slices."""
+        """The same stretch of the body in another number of slices.
+
+        Raises:
+            InputError: so few that they lie farther apart than any scan's that is read.
+        """
         columns_mm, rows_mm, slices_mm = self.spacing_mm
-        return replace(self, slices=slices, spacing_mm=(columns_mm, rows_mm, slices_mm * self.slices / slices))
+        apart_mm = slices_mm * self.slices / slices
+        if apart_mm > LARGEST_SPACING_MM:
+            least = math.ceil(slices_mm * self.slices / LARGEST_SPACING_MM)
+            raise InputError(f"--slices: {slices} would lie {apart_mm:.3g} mm apart; give {least} or more")
+        return replace(self, slices=slices, spacing_mm=(columns_mm, rows_mm, apart_mm))
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -130,8 +130,9 @@ class PreparedList(NamedTuple):
 
     @classmethod
     def found_in(cls, folder: str) -> "PreparedList | None":
-        """That of a folder; None where it is not there."""
-        path = Path(folder, "datalist.json")
+        """That of a folder, or of its `images`; None where it is not there."""
+        root = Path(folder).expanduser()
+        path = (root.parent if root.name == "images" else root) / "datalist.json"
         try:
             content = json.loads(path.read_bytes())
         except (OSError, ValueError):

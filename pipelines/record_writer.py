@@ -7,8 +7,8 @@ from typing import final
 from sliceweave.pipelines.file_stamps import FileStamp
 from sliceweave.pipelines.record_folder import RecordFolder
 from sliceweave.pipelines.records import compose
-from sliceweave.pipelines.report import now_text
 from sliceweave.pipelines.rows import StudyFacts, StudyRows, failed_rows
+from sliceweave.pipelines.run_record import now_text
 
 
 @final

@@ -4,7 +4,6 @@ import logging
 import os
 import time
 from dataclasses import replace
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import final
 
@@ -15,6 +14,7 @@ from sliceweave.pipelines.options import yes_or_no
 from sliceweave.pipelines.record_folder import RecordFolder
 from sliceweave.pipelines.records import TABLE_COLUMNS, StudyRecord, compose, parse
 from sliceweave.pipelines.rows import StudyFacts, StudyRows, failed_rows
+from sliceweave.pipelines.run_record import now_text
 from sliceweave.pipelines.tables import Table
 
 _SHARE_UNSAVED = 50
@@ -177,8 +177,3 @@ class Report:
         for name in order:
             self._tables[name].save()
         self._unsaved = 0
-
-
-def now_text() -> str:
-    """The time of day, for the reader."""
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -80,14 +80,14 @@ class RunRecord:
         self._began_s = time.monotonic()
         resumed = str(self._content["options"].get("resume")).lower() == "true"
         self._content["earlier_runs"] = _runs_before(directory) if resumed else []
-        self._content["started"] = _now()
+        self._content["started"] = now_text()
         make_folder(directory, "choose another folder with --output_dir")
         self._save(directory)
 
     def finish(self, directory: Path, studies: int, failed: int) -> None:
         """Writes the outcome too. Raises InputError where it cannot."""
         seconds = round(time.monotonic() - self._began_s, 1)
-        self._content |= {"finished": _now(), "seconds": seconds, "studies": studies, "failed": failed}
+        self._content |= {"finished": now_text(), "seconds": seconds, "studies": studies, "failed": failed}
         self._save(directory)
 
     def _save(self, directory: Path) -> None:
@@ -134,5 +134,6 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
-def _now() -> str:
+def now_text() -> str:
+    """The time of day, for the reader."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -1,6 +1,5 @@
 """MONAI's way to a study as `reading` reads it, and what it read for whoever needs the study once more."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from monai.data import ImageReader
 from monai.utils import MetaKeys, SpaceKeys, ensure_tuple
 
 from sliceweave.pipelines.errors import InputError
+from sliceweave.pipelines.file_stamps import sha256_of
 from sliceweave.pipelines.geometry import Geometry
 from sliceweave.pipelines.reading import Scan, find_sidecar, naming, read_scan
 from sliceweave.pipelines.studies import image_suffix
@@ -21,8 +21,6 @@ from sliceweave.transforms.lean import LONG_BYTES
 
 MOST_KEPT_BYTES = 600_000_000
 """Of voxels: a study that would exceed it is read twice, for then memory is what is scarce."""
-
-_HASHED_BYTES = 1 << 20
 
 
 class ReadStudy(NamedTuple):
@@ -104,14 +102,3 @@ class StudyReader(ImageReader):
         }
         is_long = scan.voxels.nbytes >= LONG_BYTES
         return (torch.from_numpy(scan.voxels) if is_long else scan.voxels), meta
-
-
-def sha256_of(path: Path) -> str:
-    """Hash of the file's bytes, read piece by piece; empty if there is no file."""
-    if not path.is_file():
-        return ""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(_HASHED_BYTES):
-            digest.update(piece)
-    return digest.hexdigest()

@@ -1,13 +1,13 @@
 """Test-time augmentation: a network asked several times about one volume, mirrored and shifted."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from monai.data import MetaTensor
 from monai.inferers import Inferer
-from monai.utils import convert_to_dst_type
+from monai.utils import CommonKeys, convert_to_dst_type
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -70,16 +70,24 @@ class TtaInferer(Inferer):
         inferer: what runs the network over the volume.
         members: see `members`.
         threshold: from which a probability counts; None where the likeliest class wins.
+        certainty: the transform of `pred` that takes away what nobody is sure of, before the threshold.
 
     Attributes:
         counts: what each member found in the first volume of the last batch; None with a single member, and for a
             volume that does not say where it lies.
     """
 
-    def __init__(self, inferer: Inferer, members: Sequence[Member], threshold: float | None = None) -> None:
+    def __init__(
+        self,
+        inferer: Inferer,
+        members: Sequence[Member],
+        threshold: float | None = None,
+        certainty: Callable[[dict[str, torch.Tensor]], Mapping[Any, torch.Tensor]] | None = None,
+    ) -> None:
         self.inferer = inferer
         self.members = tuple(members)
         self.threshold = threshold
+        self.certainty = certainty
         self.counts: MemberCounts | None = None
 
     def __call__(self, inputs: torch.Tensor, network: Network, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -90,13 +98,18 @@ class TtaInferer(Inferer):
         total, found = torch.zeros(()), []
         for member in tqdm(self.members, "members", leave=False, disable=None):
             probabilities = _activated(member.undone(self.inferer(member.seen(volumes), network, *args, **kwargs)))
-            found.append(label_counts(probabilities[0], self.threshold))
+            found.append(label_counts(self._certain(probabilities[0]), self.threshold))
             total = total.add_(probabilities) if total.ndim else probabilities
             del probabilities  # not beside the next member's
         if isinstance(inputs, MetaTensor):
             self.counts = MemberCounts(np.stack(found), _affine_ras(inputs))
         mean, *_ = convert_to_dst_type(_logits(total.div_(len(self.members))), inputs, dtype=torch.float32)
         return mean
+
+    def _certain(self, probabilities: torch.Tensor) -> torch.Tensor:
+        if self.certainty is None:
+            return probabilities
+        return self.certainty({CommonKeys.PRED: probabilities})[CommonKeys.PRED]
 
 
 def _activated(logits: torch.Tensor) -> torch.Tensor:

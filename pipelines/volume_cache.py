@@ -1,6 +1,7 @@
 """Preprocessed cases on disk, made once and taken up by every later run that would make the same."""
 
 import hashlib
+import inspect
 import json
 import os
 import pickle
@@ -85,7 +86,7 @@ class VolumeCache:
 
 
 def chain_digest(transform: Chain) -> str:
-    """What changes with the transforms of a chain, their settings, the code of ours and the versions.
+    """What changes with the transforms of a chain, their settings, the modules they are from and the versions.
 
     A Compose is told by its transforms: it holds a random state of its own, which means nothing here.
 
@@ -100,8 +101,9 @@ def chain_digest(transform: Chain) -> str:
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise InputError(f"preprocessing cannot be told from another ({error}): give functions by name") from error
     versions = [version(package).encode() for package in ("sliceweave", "monai")]
-    sources = [path.read_bytes() for path in sorted(Path(sliceweave.transforms.__file__).parent.glob("*.py"))]
-    return hashlib.sha256(b"\0".join([settings, *versions, *sources])).hexdigest()
+    modules = {Path(inspect.getfile(type(step))) for step in steps}
+    files = sorted(modules.union(Path(sliceweave.transforms.__file__).parent.glob("*.py")))
+    return hashlib.sha256(b"\0".join([settings, *versions, *(path.read_bytes() for path in files)])).hexdigest()
 
 
 def case_digest(case: Case, chain: str) -> str:

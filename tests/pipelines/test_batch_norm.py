@@ -4,6 +4,7 @@ import pytest
 import torch
 from ignite.engine import Engine
 
+from sliceweave.networks import SelfAttentionUNet
 from sliceweave.pipelines.batch_norm import FreshStatistics
 from sliceweave.pipelines.errors import InputError
 
@@ -44,6 +45,16 @@ def test_a_network_without_batch_normalisation_is_left_alone() -> None:
     norm = torch.nn.GroupNorm(1, 1)
     FreshStatistics(norm, BATCHES, 2, "cpu").refresh()
     assert norm.state_dict().keys() == {"weight", "bias"}
+
+
+def test_a_norm_that_holds_its_statistics_in_training_keeps_them() -> None:
+    network = SelfAttentionUNet(2, 1, 1, (4, 8), steady_end=True)
+    *_, last = [layer for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
+    last.running_mean.fill_(5)  # type: ignore[union-attr]
+    FreshStatistics(network, [{"image": torch.rand(2, 1, 16, 16)}], 1, "cpu").refresh()
+    assert float(last.running_mean) == 5  # type: ignore[arg-type]
+    assert not last.training
+    assert network.training
 
 
 @pytest.mark.parametrize("count", [-1, 1.5, True, "forty"])

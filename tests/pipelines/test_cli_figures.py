@@ -35,6 +35,7 @@ def test_figures_reads_tables_and_folders_of_them(tmp_path: Path) -> None:
         (CASES, ["--metrics", "dice,nonsense"], "--metrics: no table has the column nonsense; choose from dice"),
         (CASES.replace("dice", "score"), [], "nothing to draw: expected numbers under volume_ml"),
         ("study_id,label,dice\n", [], "the table holds no cases"),
+        ("study_id,label,dice\na,,0.5\n", [], "expected a label in some row of the tables, got none"),
         ("case,dice\na,1\n", [], "expected the columns study_id,label"),
         ("", [], "expected a CSV table"),
     ],

@@ -158,6 +158,16 @@ def test_evaluation_takes_the_test_patients_of_a_prepared_folder(tmp_path: Path)
     assert len(chosen(str(dest), "all")) == 10
 
 
+def test_a_prepared_folder_is_known_however_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dest = prepared(tmp_path, "6:2:2")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    test = ids(chosen(str(dest)))
+    for name in ("~/dest", f"{dest}/images", f"{dest}/images/", "~/dest/images"):
+        assert ids(chosen(name)) == test
+        parts = split(name, 0.1, seed=5)
+        assert not {*test} & {*ids(parts["train"]), *ids(parts["validation"])}
+
+
 def test_evaluation_takes_all_studies_where_no_patient_is_for_testing(tmp_path: Path) -> None:
     dest = prepared(tmp_path, "8:2:0")
     assert len(chosen(str(dest))) == len(chosen(str(dest), "all")) == 10

@@ -135,6 +135,26 @@ def test_labels_become_segments_with_their_names_and_codes(tmp_path: Path) -> No
     assert volumes_ml(report) == [pytest.approx(48 * volume, rel=1e-5), pytest.approx(12 * volume, rel=1e-5)]
 
 
+def test_names_of_labels_may_be_in_any_script(tmp_path: Path) -> None:
+    series = miniature()
+    folder = written(series, tmp_path / "series")
+    path = save_mask(mask_of(series), folder, tmp_path / "m" / "s1_mask.nii.gz")
+    seg, report = dicom_of(path, folder, "--labels", "1=血肿\\клот")
+    assert seg.get_segment_description(1).segment_label == "血肿/клот"
+    (group,) = report.content.get_volumetric_roi_measurement_groups()
+    assert group.tracking_identifier == "血肿/клот"
+
+
+def test_a_mask_may_have_more_labels_than_a_byte_has_values(tmp_path: Path) -> None:
+    series = miniature()
+    folder = written(series, tmp_path / "series")
+    mask = np.zeros(series.voxels.shape, np.uint16)
+    mask.reshape(-1)[:300] = np.arange(1, 301)
+    seg, _ = dicom_of(save_mask(mask, folder, tmp_path / "m" / "s1_mask.nii.gz"), folder)
+    assert seg.number_of_segments == 300
+    assert seg.pixel_array.sum() == 300
+
+
 def test_run_json_names_labels_and_model(tmp_path: Path) -> None:
     series = miniature()
     folder = written(series, tmp_path / "series")

@@ -8,7 +8,7 @@ import pytest
 from miniature_dicom import BIRTH_DATE, PATIENT_NAME, datasets, miniature, save
 
 from sliceweave.pipelines.cases import PrepareOptions, SourceFiles
-from sliceweave.pipelines.dicom_series import NEEDS_PYDICOM, find_dicom
+from sliceweave.pipelines.dicom_series import NEEDS_PYDICOM, find_dicom, slices_of
 from sliceweave.pipelines.errors import InputError
 
 
@@ -145,6 +145,19 @@ def test_all_series_become_studies_of_one_patient(tmp_path):
 def test_all_series_of_one_number_get_names_of_their_own(tmp_path):
     save([*datasets(miniature(), 4), *datasets(miniature(seed=1), 4)], tmp_path / "p1")
     assert [case.study_id for case in found(tmp_path, "all")] == ["p1_s4", "p1_s4_2"]
+
+
+def test_the_slices_of_a_study_are_found_by_the_name_it_was_given(tmp_path):
+    first, second = datasets(miniature(), 4), datasets(miniature(seed=1), 4)
+    save([*first, *second], tmp_path / "p1")
+    files = SourceFiles(tmp_path)
+    found_uids = {
+        name: {header.series_uid for header in slices_of(name, (tmp_path / "p1").iterdir(), files, "all")}
+        for name in ("p1_s4", "p1_s4_2")
+    }
+    wanted = {first[0].SeriesInstanceUID, second[0].SeriesInstanceUID}
+    assert set.union(*found_uids.values()) == wanted
+    assert all(len(uids) == 1 for uids in found_uids.values())
 
 
 def test_a_folders_only_series_is_taken_whatever_is_chosen_elsewhere(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from sliceweave.pipelines.errors import InputError
-from sliceweave.pipelines.geometry import Geometry
+from sliceweave.pipelines.geometry import Geometry, apart_mm, same_grid
 
 SHAPE = (11, 13, 5)
 STEPS_MM = (0.5, 0.7, 5.0)
@@ -187,6 +187,32 @@ def test_the_in_plane_frame_keeps_lengths_and_angles():
     pixels = np.array([[3.0, 2.0], [-1.0, 4.0]])
     in_patient, in_frame = pixels @ affine[:3, :2].T, pixels @ Geometry(affine, SHAPE).in_plane_mm.T
     assert in_frame @ in_frame.T == pytest.approx(in_patient @ in_patient.T)
+
+
+def in_half_a_thousand_pixels(affine):
+    return Geometry(affine, (512, 512, 30))
+
+
+def turned_about_its_corner(degrees):
+    return affine_of(Rotation.from_euler("z", degrees, degrees=True).as_matrix() @ np.diag(STEPS_MM))
+
+
+def test_grids_whose_headers_round_differently_are_one():
+    rounded = straight() + np.diag([3e-4, -4e-4, 0, 0]) * 0.8  # three decimals
+    assert same_grid(in_half_a_thousand_pixels(straight()), in_half_a_thousand_pixels(rounded))
+    assert apart_mm(straight(), rounded, (512, 512, 30)) == pytest.approx(511 * 4e-4)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(straight() - np.diag([0.009, 0.009, 0, 0]), id="pixels that are two per cent smaller"),
+        pytest.param(turned_about_its_corner(0.5), id="half a degree"),
+        pytest.param(straight() + np.outer([0, 1, 0, 0], [0, 0, 0, 0.26]), id="half a pixel to the front"),
+    ],
+)
+def test_grids_that_lie_apart_anywhere_are_two(other):
+    assert not same_grid(in_half_a_thousand_pixels(straight()), in_half_a_thousand_pixels(other))
 
 
 def test_a_geometry_is_independent_of_the_array_it_was_made_from_and_survives_pickling():

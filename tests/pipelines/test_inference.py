@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -20,10 +21,11 @@ import pytest
 import SimpleITK
 import torch
 from monai.bundle import ConfigWorkflow
+from monai.engines import SupervisedEvaluator
 from tqdm import tqdm
 
 from sliceweave.networks import SelfAttentionUNet
-from sliceweave.pipelines import study_reader
+from sliceweave.pipelines import inference, study_reader
 from sliceweave.pipelines.bundles import bundle_root
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.geometry import Geometry
@@ -32,7 +34,7 @@ from sliceweave.pipelines.measuring import certainty_flags, reference_volumes_ml
 from sliceweave.pipelines.model import Model
 from sliceweave.pipelines.phantom import write_phantoms
 from sliceweave.pipelines.phantom_grid import PhantomOptions
-from sliceweave.pipelines.reading import Scan, read_grid, read_scan
+from sliceweave.pipelines.reading import Scan, read_grid, read_scan, write_mask
 from sliceweave.pipelines.report import Report
 from sliceweave.pipelines.rows import VOLUME_COLUMNS, LabelResult
 from sliceweave.pipelines.screen import Screen
@@ -372,6 +374,29 @@ def in_process(dataset_dir: Path, output_dir: Path, **options: object) -> pd.Dat
     flow.initialize()
     flow.run()
     return read_table(output_dir / "volumes.csv")
+
+
+def test_an_interrupted_run_finishes_the_study_that_is_being_written(
+    phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    plainly = inference.tolerant_iteration
+
+    def once(engine: SupervisedEvaluator, batch: dict[str, Any]) -> dict[str, Any]:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append("first")
+        return plainly(engine, batch)
+
+    def slowly(*arguments: Any) -> None:
+        time.sleep(1)
+        write_mask(*arguments)
+
+    monkeypatch.setattr(inference, "tolerant_iteration", once)
+    monkeypatch.setattr(inference, "write_mask", slowly)
+    with pytest.raises(SystemExit):
+        in_process(phantoms, tmp_path / "out")
+    assert len(read_table(tmp_path / "out/volumes.csv")) == 1
 
 
 def test_resume_redoes_what_was_made_otherwise(good: Path, tmp_path: Path) -> None:

@@ -186,7 +186,7 @@ def test_a_damaged_image_costs_one_study(results: Path) -> None:
 
 
 def _digest_of(results: Path, stem: str) -> str:
-    from sliceweave.pipelines.inference import sha256_of
+    from sliceweave.pipelines.file_stamps import sha256_of
 
     return sha256_of(results.parent / f"images/{stem}.nii.gz")
 

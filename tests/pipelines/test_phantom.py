@@ -127,6 +127,19 @@ def test_files_have_the_documented_layout(tmp_path: Path) -> None:
     assert list(truth["study_id"]) == names
 
 
+@pytest.mark.parametrize("content", ["", "case,volume\na,1\n"])
+def test_a_foreign_list_in_the_folder_is_one_clear_line(content: str, tmp_path: Path) -> None:
+    (tmp_path / "truth.csv").write_text(content)
+    with pytest.raises(InputError, match=r"truth\.csv: expected"):
+        write_phantoms("hematoma", tmp_path, 1, 7, SMALL, workers=1)
+
+
+def test_slices_farther_apart_than_any_that_are_read_are_refused() -> None:
+    with pytest.raises(InputError, match="--slices: 4 would lie 40 mm apart; give 6 or more"):
+        PhantomOptions().with_slices(4)
+    assert PhantomOptions().with_slices(6).spacing_mm[2] < 30
+
+
 def test_files_hold_the_case(tmp_path: Path) -> None:
     options = replace(SMALL, uneven=True)
     write_phantoms("hematoma", tmp_path, 1, 7, options)

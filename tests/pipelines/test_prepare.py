@@ -304,6 +304,16 @@ def test_a_study_that_fails_leaves_what_was_there_as_it_was(tmp_path: Path) -> N
     np.testing.assert_array_equal(np.asarray(kept.dataobj), truths["s0"].label)
 
 
+def test_a_file_that_was_damaged_since_is_written_again(tmp_path: Path) -> None:
+    volumes.write_pairs(tmp_path / "source")
+    run("hematoma", tmp_path / "source", tmp_path / "dest")
+    image = tmp_path / "dest" / "images" / "s0.nii.gz"
+    whole = read_scan(image).voxels
+    image.write_bytes(image.read_bytes()[:200])
+    assert run("hematoma", tmp_path / "source", tmp_path / "dest").failed == []
+    np.testing.assert_array_equal(read_scan(image).voxels, whole)
+
+
 def test_a_destination_within_the_source_is_no_part_of_it(tmp_path: Path) -> None:
     volumes.write_pairs(tmp_path, studies=3)
     for _ in range(2):

@@ -335,6 +335,7 @@ def pixdim(*steps):
         ({"dim": [3, 500, 500, 500, 1, 1, 1, 1]}, "expected 250000000 bytes of voxels, got a file of"),
         ({"vox_offset": 1e6}, "cut short or damaged"),
         ({"vox_offset": np.nan}, "damaged"),
+        ({"scl_slope": 2, "scl_inter": np.nan}, "damaged"),
         ({"vox_offset": 0.5}, "vox offset 0.5 too low"),
         ({"magic": b"ni1"}, "expected a NIfTI file, got something else"),
         ({"magic": b"n+1x"}, "expected a NIfTI file, got something else"),

@@ -12,8 +12,9 @@ from monai.transforms import LoadImage
 
 from sliceweave.pipelines import study_reader
 from sliceweave.pipelines.errors import InputError
+from sliceweave.pipelines.file_stamps import sha256_of
 from sliceweave.pipelines.reading import read_scan
-from sliceweave.pipelines.study_reader import StudyReader, sha256_of
+from sliceweave.pipelines.study_reader import StudyReader
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.geometry import Geometry
 from sliceweave.pipelines.inferers import SlabInferer
 from sliceweave.pipelines.tta import Member, TtaInferer, members
-from sliceweave.transforms import CropToRegiond
+from sliceweave.transforms import CropToRegiond, KeepSureLesionsd
 
 SHAPE = (20, 24, 5)
 AFFINE = np.diag([0.5, 0.6, 5.0, 1.0])
@@ -128,6 +128,19 @@ def test_the_spread_of_a_network_blind_on_one_side_is_known() -> None:
     assert inferer.counts.voxels.sum(-1).ravel().tolist() == [24, 10, 24, 24, 24, 24]
     expected_ml = 0.5 * 0.6 * 5 / 1000 * 14 * np.sqrt(5) / 6
     assert inferer.counts.spreads_ml(GEOMETRY) == pytest.approx([expected_ml])
+
+
+@torch.no_grad()
+def test_a_member_that_is_sure_of_nothing_has_found_nothing() -> None:
+    """Mirrored, the lesion has another probability, which reaches the threshold but not certainty."""
+    lesions = torch.zeros(1, 1, *SHAPE)
+    lesions[..., 4:6, 8:12, 1:4] = 1
+    left = (torch.arange(SHAPE[0]) < SHAPE[0] // 2).float().reshape(-1, 1)
+    certainty = KeepSureLesionsd("pred", 0.2, 0.85)
+    inferer = TtaInferer(SlabInferer(), members(True, [0], 4), 0.2, certainty)
+    inferer(MetaTensor(lesions, affine=torch.from_numpy(AFFINE)), lambda slices: slices * (11 + 3 * left) - 10)
+    assert inferer.counts is not None
+    assert inferer.counts.voxels.sum(-1).ravel().tolist() == [24, 0, 24, 24, 24, 24]
 
 
 @pytest.mark.parametrize(
