@@ -19,7 +19,7 @@ from sliceweave.pipelines.rows import LabelResult
 from sliceweave.pipelines.scoring import CaseScore
 from sliceweave.pipelines.studies import file_stem
 from sliceweave.pipelines.study_source import SOURCES
-from sliceweave.pipelines.tables import read_table
+from sliceweave.pipelines.tables import check_numbers, check_single, read_table
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +88,8 @@ def calibration_of(table: pd.DataFrame, coverage: float, data: Sequence[str]) ->
     """
     if missing := [column for column in (*_NEEDED, *_STAMP) if column not in table.columns]:
         raise InputError(f"calibration: expected a volumes.csv, found no column {', '.join(missing)}")
+    check_numbers(table, ("volume_ml", "reference_volume_ml", "spread_ml"), "calibration")
+    check_single(table, "calibration")
     names = tuple(printable(name.strip()) for name in data if name.strip())
     if not names:
         raise InputError("calibration: its data have no name; say what they are with --data NAME")
@@ -170,6 +172,11 @@ def uncalibrated(model_version: str) -> str:
 
 def write_calibration(calibration: Calibration, path: Path) -> None:
     """Writes it as JSON, with what the score is and what the coverage means. Raises InputError where it cannot."""
+    if path.is_file():
+        try:
+            read_calibration(path)
+        except InputError as error:
+            raise InputError(f"{path}: is no calibration, and would be replaced by one; name another file") from error
     content = {**asdict(calibration), "score": _SCORE, "statement": STATEMENT}
     make_folder(path.parent, "name another --out")
     write_atomically(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())

@@ -59,7 +59,7 @@ def load_weights(
         InputError: no such file, not a state dict, or one made for another mode or for a network of another shape.
     """
     if not Path(path).is_file():
-        raise InputError(f"{path}: no weights there: train them, or name another file")
+        raise InputError(f"{path}: no weights there: train them, name another file, or the bundle with --bundle_root")
     try:
         state = _read_state(path)
     except InputError:

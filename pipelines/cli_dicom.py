@@ -20,7 +20,7 @@ def dicom(
     Each frame lies where its slice lies, tilted gantry and uneven slices included.
     The SR holds the volume of each label in cm³ (1 cm³ is 1 ml), and the axes of
     its largest lesion in mm. Both carry the patient and study of the series: they
-    are the only files of ours that do. Needs the extra [dicom].
+    are the only files of ours that do. Needs the extra dicom.
     """
     from sliceweave.pipelines.dicom_results import check_highdicom
     from sliceweave.pipelines.mask_measuring import MaskOptions, parse_labels

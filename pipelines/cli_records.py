@@ -10,7 +10,7 @@ import typer
 def rebuild(
     results: Annotated[Path, typer.Argument(help="Folder of a run, with records/ in it.")],
     parquet: Annotated[
-        bool, typer.Option("--parquet", help="Also volumes.parquet and so on (extra [parquet]).")
+        bool, typer.Option("--parquet", help="Also volumes.parquet and so on (needs the extra parquet).")
     ] = False,
 ) -> None:
     """Make volumes.csv, lesions.csv and slices.csv anew from a run's records.

@@ -94,10 +94,12 @@ def panel_rows(study: Study, masks: MaskFolders, options: PanelOptions) -> Itera
     truth = _labels(masks.truth, study.study_id, scan.geometry)
     models = {name: _labels(folder, study.study_id, scan.geometry) for name, folder in masks.models.items()}
     layers = [None if mask is None else mask.transpose(axes) for mask in (truth, *models.values())]
-    view = _View(_screen(scan, options.kind, axes), options, _window(scan, options))
+    voxels = (options.kind.shown(scan) if options.kind else scan.voxels).transpose(axes)
+    view = _View(_screen(scan, options.kind, axes), options, _window(voxels, options))
+    whole = view.box_of_all(voxels, layers) if options.margin_mm is None else None
     for index in _indices(layers, scan.geometry.permuted(axes).shape[2], options.slices):
         cut = [None if layer is None else layer[..., [index]] for layer in layers]
-        yield view.row(study.study_id, index, scan.voxels.transpose(axes)[..., [index]], cut)
+        yield view.row(study.study_id, index, voxels[..., [index]], cut, whole)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,19 +110,31 @@ class _View:
     options: PanelOptions
     window: tuple[float, float]
 
-    def row(self, study_id: str, index: int, image: NDArray[Any], layers: Sequence[Labels | None]) -> PanelRow:
-        """The row of one slice (I, J, 1), its true mask first among the layers."""
+    def row(
+        self, study_id: str, index: int, image: NDArray[Any], layers: Sequence[Labels | None], whole: Box | None
+    ) -> PanelRow:
+        """The row of one slice (I, J, 1), its true mask first among the layers.
+
+        Args:
+            whole: rows and columns that are shown; None for what the masks fill and the margin around it.
+        """
         grey = self.screen.turn(windowed(image, self.window))[..., 0]
         turned = [None if layer is None else self.screen.turn(layer)[..., 0] for layer in layers]
         marked = np.any([layer > 0 for layer in turned if layer is not None] or [np.zeros(grey.shape, bool)], axis=0)
-        box = self.box(grey, marked)
+        box = whole or self.box(grey, marked)
         truth, *models = (None if layer is None else layer[box] for layer in turned)
         return PanelRow(
             study_id, self.screen.name(index), grey[box], self.screen.pixel_mm, truth, models, self.screen.side_letters
         )
 
+    def box_of_all(self, voxels: NDArray[Any], layers: Sequence[Labels | None]) -> Box:
+        """Rows and columns that the body fills in all slices (I, J, K) together, and the masks."""
+        greys = np.moveaxis(self.screen.turn(windowed(voxels, self.window)), -1, 0)
+        marked = [np.moveaxis(self.screen.turn(layer > 0), -1, 0) for layer in layers if layer is not None]
+        return head_box(greys, np.any(marked or [np.zeros(greys.shape, bool)], axis=0))
+
     def box(self, grey: NDArray[np.uint8], marked: NDArray[np.bool_]) -> Box:
-        """Rows and columns that are shown."""
+        """Rows and columns of what is marked, and the margin around it."""
         margin_mm = self.options.margin_mm
         if margin_mm is None or not marked.any():
             return head_box(grey[None], marked[None])
@@ -141,8 +155,8 @@ def _screen(scan: Scan, kind: StudyKind | None, axes: tuple[int, int, int]) -> S
     return Screen(geometry, is_video=not kind.has_volume, has_lengths=kind.has_lengths(scan.header))
 
 
-def _window(scan: Scan, options: PanelOptions) -> tuple[float, float]:
-    return options.window or (options.kind or StudyKind("RAS")).shown_range(scan.voxels)
+def _window(voxels: NDArray[Any], options: PanelOptions) -> tuple[float, float]:
+    return options.window or (options.kind or StudyKind("RAS")).shown_range(voxels)
 
 
 def _labels(masks: Mapping[str, Path], study_id: str, geometry: Geometry) -> Labels | None:

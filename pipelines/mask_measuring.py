@@ -93,8 +93,8 @@ class MaskMeasurement:
             return None
         screen = self.kind.screen(self.scan)
         title = title_of(self.study_id, self.results, screen)
-        shown = _in_one_byte(self.label_map)
-        return montage(self.scan.voxels, shown, screen, title, self.kind.shown_range(self.scan.voxels))
+        shown, voxels = _in_one_byte(self.label_map), self.kind.shown(self.scan)
+        return montage(voxels, shown, screen, title, self.kind.shown_range(voxels))
 
 
 def measure_study(study: MaskStudy, options: MaskOptions) -> tuple[MaskMeasurement, tuple[str, ...]]:

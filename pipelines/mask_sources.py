@@ -116,7 +116,7 @@ def _with_unique_ids(masks: Sequence[MaskStudy]) -> list[MaskStudy]:
         if os.path.realpath(other.mask) != os.path.realpath(mask.mask):
             raise InputError(
                 f"two masks are of the study '{mask.study_id}': '{other.mask}' and '{mask.mask}'; "
-                "rename one, or name them in a CSV (study_id,mask)"
+                "rename one, or list them in a CSV (study_id,mask), each once"
             )
     return list(first.values())
 

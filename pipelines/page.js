@@ -121,7 +121,7 @@
         return item;
       }),
     );
-    const links = [["sheet", "all slices in one picture"], ["viewer", "look around in the scan"]]
+    const links = [["sheet", "slices with lesion in one picture"], ["viewer", "look around in the scan"]]
       .filter(([kind]) => row.dataset[kind])
       .map(([kind, text]) => make("a", text, { href: row.dataset[kind], target: "_blank", rel: "noopener" }));
     element("links").replaceChildren(...links.flatMap((link) => [link, "\u2003"]));

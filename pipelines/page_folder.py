@@ -24,7 +24,7 @@ FILES = "report_files"
 STUDY_FILE = "study.js"
 VIEWER_PAGE = "viewer.html"
 _CALL = "sliceweaveStudy("
-_DRAWING = f"1:{MAX_SLICES}:{MAX_SIDE_PX}"  # counted up when pictures are drawn otherwise
+_DRAWING = f"2:{MAX_SLICES}:{MAX_SIDE_PX}"  # counted up when pictures are drawn otherwise
 _MOST_LESIONS = 12
 
 logger = logging.getLogger(__name__)

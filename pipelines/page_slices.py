@@ -53,7 +53,8 @@ def slice_pictures(scan: Scan, mask: Mask, kind: StudyKind, labels: Mapping[int,
     screen = kind.screen(view)
     areas_mm2 = slice_areas_mm2(shown > 0, view.geometry)
     indices = kept_slices(areas_mm2)
-    greys = _stack(screen, windowed(view.voxels[..., indices], kind.shown_range(view.voxels)))
+    voxels = kind.shown(view)
+    greys = _stack(screen, windowed(voxels[..., indices], kind.shown_range(voxels)))
     masks = _stack(screen, shown[..., indices])
     box = (slice(None), *head_box(greys, masks))
     return _pictures(

@@ -11,7 +11,7 @@ import pandas as pd
 from sliceweave.pipelines.cells import format_number
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.studies import file_stem
-from sliceweave.pipelines.tables import read_table
+from sliceweave.pipelines.tables import check_numbers, read_table
 
 Row = Mapping[Hashable, Any]
 
@@ -85,6 +85,8 @@ def read_studies(results: Path) -> list[StudyTables]:
     volumes_path = results / "volumes.csv"
     if not volumes_path.is_file():
         raise InputError(f"{results}: expected the folder of a run, with a volumes.csv; found none")
+    numbers = [column.name for column in COLUMNS if column.is_number]
+    check_numbers(read_table(volumes_path), numbers, str(volumes_path))
     volumes = _rows_by_study(volumes_path)
     lesions, slices = (_rows_by_study(results / f"{name}.csv") for name in ("lesions", "slices"))
     return [

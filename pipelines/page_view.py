@@ -1,7 +1,7 @@
 """What the page's template fills in: texts, and addresses relative to the page."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from sliceweave.pipelines.page_folder import FILES, VIEWER_PAGE, PageSources
 from sliceweave.pipelines.page_tables import Column, Row, StudyTables, shown_columns, shown_text, text_of
 
 FIGURES = "figures"
+_MOST_MODELS = 2
 _FIGURE_SUFFIXES = (".svg", ".png")
 _TITLES = {"dataset_dir": "studies", "output_dir": "results"}
 
@@ -93,12 +94,18 @@ def page_view(
         amounts=_amounts(measured),
         studies=len(studies),
         flagged=sum(bool(_flags(study.volumes)) for study in measured),
-        model=", ".join(filter(None, models)),
+        model=_models(models),
         figures=figures_in(sources),
         run=run,
         options=[(_TITLES.get(name, name), str(value)) for name, value in _flat(run.get("options", {}))],
         notes=notes,
     )
+
+
+def _models(models: Collection[str]) -> str:
+    """The models of the rows; masks from elsewhere have a version each, which nobody wants to read."""
+    named = [model for model in models if model]
+    return ", ".join(named) if len(named) <= _MOST_MODELS else f"{named[0].split()[0]}, {len(named)} versions"
 
 
 def figures_in(sources: PageSources) -> list[Figure]:

@@ -80,14 +80,15 @@ class Viewer:
 
     def _page(self, sources: PageSources, study: StudyTables, made_from: str) -> bytes:
         scan, mask = scan_with_mask(sources, study)
-        volumes = {"image": encoded(_plain(scan.voxels), scan), "mask": encoded(mask, scan)}
+        voxels = sources.kind.shown(scan)
+        volumes = {"image": encoded(_plain(voxels), scan), "mask": encoded(mask, scan)}
         size_mb = (len(self.script) + sum(map(len, volumes.values()))) / 1e6
         if size_mb > self.largest_mb:
             raise InputError(
                 f"it would have {size_mb:.0f} MB, more than {self.largest_mb:g}, which browsers refuse; "
                 "raise --viewer-limit if yours does not"
             )
-        window = sources.kind.shown_range(scan.voxels)
+        window = sources.kind.shown_range(voxels)
         settings = {
             "window": window,
             "colours": colour_table(mask),

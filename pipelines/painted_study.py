@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.reading import read_scan
 from sliceweave.pipelines.studies import Study
+from sliceweave.pipelines.study_source import PAINTED, source_of
 from sliceweave.transforms.appearance import RandomizeAppearance
 from sliceweave.transforms.hard_negatives import SynthesizeHardNegatives
 from sliceweave.transforms.head_scan import HeadScan, Orientation
@@ -90,6 +91,8 @@ def paint_study(head: Study, seed: tuple[int, int], options: PaintOptions) -> Pa
 
 def _opened(head: Study) -> tuple[HeadScan, Orientation]:
     source = read_scan(head.image, head.study_id)
+    if source_of(source.header) == PAINTED or (head.label and read_scan(head.label).voxels.any()):
+        raise InputError(f"{head.image.name}: expected a head without haemorrhage, got one that has some; leave it out")
     if "uneven_slices" in source.geometry.flags:
         raise InputError(f"{head.image.name}: expected evenly spaced slices, got uneven ones; leave it out")
     affine_ras = np.asarray(source.geometry.affine_ras, np.float64)

@@ -4,9 +4,11 @@ import logging
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
+
+import pandas as pd
 
 from sliceweave.pipelines.cases import Case, PrepareOptions, SourceFiles, broken
 from sliceweave.pipelines.cells import printable
@@ -15,6 +17,7 @@ from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.file_names import IMAGE_ENDING, LABEL_ENDING, LABEL_INSIDE
 from sliceweave.pipelines.studies import id_of, image_suffix
 from sliceweave.pipelines.study_csv import StudyRow
+from sliceweave.pipelines.tables import read_table
 from sliceweave.pipelines.volume_pairs import open_named
 from sliceweave.pipelines.volume_stacks import open_volume
 
@@ -68,11 +71,22 @@ def find_plain(files: SourceFiles, _options: PrepareOptions) -> list[Case]:
     under one name, and each needs the other. Elsewhere a name that ends in `label`, `mask`, `seg`, `segmentation` or
     `gt` is a label: of the image of that name (`x_ct` and `x_label`), or of one whose name goes on after it
     (`x_ct_small`) if that alone has its shape. A study's id is its path without the twin folder; its patient is its
-    BIDS subject, else the first folder within a twin folder, else the study itself.
+    BIDS subject, else the first folder within a twin folder, else the study itself; but a `truth.csv` beside the
+    folders, as `sliceweave paint` writes it, knows better whose head a study is.
     """
     volumes = [path for path in files if image_suffix(path)]
     files.take(volumes)
-    return [case for group in _groups(_first_channels(volumes), files.root) for case in _cases(group)]
+    cases = [case for group in _groups(_first_channels(volumes), files.root) for case in _cases(group)]
+    return _with_patients(cases, files.root / "truth.csv")
+
+
+def _with_patients(cases: list[Case], table: Path) -> list[Case]:
+    """The cases with the patients of a table `study_id,patient`, where there is one."""
+    rows = read_table(table) if table.is_file() else pd.DataFrame()
+    if not {"study_id", "patient"} <= set(rows.columns):
+        return cases
+    patients = dict(zip(rows["study_id"], rows["patient"], strict=True))
+    return [replace(case, patient=patients.get(case.study_id) or case.patient) for case in cases]
 
 
 def cases_of_rows(rows: Iterable[StudyRow], options: PrepareOptions) -> list[Case]:

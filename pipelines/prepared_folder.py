@@ -69,15 +69,16 @@ class PreparedFolder:
             return {}
         made_with, self.sides = self._earlier_record()
         differing = [name for name in self._settings if made_with.get(name) != self._settings[name]]
-        if not table.path.exists():  # taken away so that all is converted again
-            self.sides = {} if {"split", "seed"} & set(differing) else self.sides
-            return {}
-        if differing:
+        earlier = table.load() if table.path.exists() else []  # taken away so that all is converted again
+        if differing and any(row["status"] == "ok" for row in earlier):
             raise InputError(
                 f"{self.directory} was prepared with another {', '.join(differing)}; "
                 "choose another folder, or delete its dataset.csv to convert all again"
             )
-        return {row["study_id"]: dict(row) for row in table.load()}
+        if differing or not earlier:
+            self.sides = {} if {"split", "seed"} & set(differing) else self.sides
+            return {}
+        return {row["study_id"]: dict(row) for row in earlier}
 
     def _earlier_record(self) -> tuple[dict[str, Any], dict[str, Side]]:
         """The settings of the run before, and where each study stands."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import final
 
+from sliceweave.pipelines.atomic import remove
 from sliceweave.pipelines.cells import printable
 from sliceweave.pipelines.earlier_tables import earlier_rows
 from sliceweave.pipelines.file_stamps import FileStamp
@@ -72,6 +73,8 @@ class Report:
             if os.path.exists(self._tables["volumes"].path):
                 logger.warning("%s: the tables of an earlier run are replaced", self.directory)
             self._folder.clear()
+            for name in self._tables:
+                remove(self.directory / f"{name}.parquet")
         for study_id, text in self._taken_over.items():
             self._folder.write(study_id, text)
         self._taken_over = {}

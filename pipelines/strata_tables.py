@@ -12,6 +12,7 @@ import pandas as pd
 
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.strata import SIZE_BANDS
+from sliceweave.pipelines.tables import check_numbers, check_single
 
 SCORES = ("abs_rvd", "dice", "iou", "volume_error_ml")
 _OVERLAP = {"abs_rvd": "Rvd", "dice": "Dice", "iou": "IOU"}
@@ -42,6 +43,8 @@ def with_models(cases: Mapping[str, pd.DataFrame], label: str = "") -> pd.DataFr
 def _of_label(cases: pd.DataFrame, label: str, model: str) -> pd.DataFrame:
     if missing := {"study_id", "label", *SCORES} - set(cases.columns):
         raise InputError(f"cases of {model}: expected the columns of cases.csv, without {', '.join(sorted(missing))}")
+    check_numbers(cases, SCORES, f"cases of {model}")
+    check_single(cases, f"cases of {model}")
     labels = sorted(set(cases["label"]))
     if label not in labels and (label or len(labels) > 1):
         raise InputError(f"cases of {model}: hold the labels {', '.join(labels)}; choose one with --label")
@@ -62,6 +65,8 @@ def strata_tables(cases: pd.DataFrame, strata: pd.DataFrame) -> list[PaperTable]
     common = _common(cases, strata)
     cases = cases[cases["study_id"].isin(common)]
     strata = strata[strata["study_id"].isin(common)]
+    if unknown := int(strata["near_skull"].isna().sum()):
+        logger.warning("near the skull or not is not known for %d studies: give their images", unknown)
     groups = {
         "all haematomas": strata,
         "irregular haematomas": strata[strata["irregular"] == True],  # noqa: E712 - may be None

@@ -38,6 +38,26 @@ def read_table(path: Path | str) -> pd.DataFrame:
     return table
 
 
+def check_numbers(table: pd.DataFrame, columns: Iterable[str], name: str) -> None:
+    """Raises InputError where a cell of these columns holds something else than a number; an empty one may stand there.
+
+    Args:
+        name: what the table is called in the message.
+    """
+    for column in table.columns.intersection([*columns]):
+        cells = table[column].dropna()
+        if len(odd := cells[pd.to_numeric(cells, errors="coerce").isna()]):
+            raise InputError(f"{name}: expected a number as {column}, found {odd.iloc[0]!r}; correct the table")
+
+
+def check_single(table: pd.DataFrame, name: str) -> None:
+    """Raises InputError where a study has several rows of one label."""
+    twice = table[table.duplicated(["study_id", "label"])]
+    if len(twice):
+        study_id, label = twice[["study_id", "label"]].iloc[0]
+        raise InputError(f"{name}: study {study_id} has two rows for label {label!r}; remove one")
+
+
 @final
 class Table:
     """One CSV file, held in memory as the finished lines of each study and rewritten whole."""

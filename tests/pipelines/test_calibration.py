@@ -75,6 +75,8 @@ def test_studies_that_failed_or_have_no_reference_take_no_part() -> None:
         (table(spread_ml=np.nan), "rows have no spread_ml; measure the studies with --tta True"),
         (table(spread_ml=[np.nan] + 8 * [0.5]), "rows have no spread_ml"),
         (table(reference_volume_ml=np.nan), "no row has a reference_volume_ml"),
+        (table(spread_ml=["much"] + 8 * ["0.5"]), "expected a number as spread_ml, found 'much'"),
+        (pd.concat([table(), table()]), "has two rows for label 'hematoma'; remove one"),
         (table().drop(columns=["source", "spread_ml"]), "found no column spread_ml, source"),
     ],
 )
@@ -158,6 +160,17 @@ def test_volumes_with_intervals_calibrate_the_model_as_it_is_without() -> None:
     assert uncalibrated("0.1.0+none.89abcdef") == "0.1.0+none"
     rows = table(model_version="0.1.0+0123abcd.89abcdef")
     assert calibration_of(rows, 0.9, ["ours"]).model_version == "0.1.0+0123abcd"
+
+
+def test_a_file_that_is_no_calibration_is_not_replaced_by_one(tmp_path: Path) -> None:
+    path = tmp_path / "volumes.csv"
+    path.write_text("study_id\n")
+    calibration = calibration_of(table(), 0.9, ["ours"])
+    with pytest.raises(InputError, match=r"volumes.csv: is no calibration, and would be replaced by one"):
+        write_calibration(calibration, path)
+    assert path.read_text() == "study_id\n"
+    for _ in range(2):
+        write_calibration(calibration, tmp_path / "calibration.json")
 
 
 def test_the_command_writes_what_a_reader_needs_to_know(tmp_path: Path) -> None:

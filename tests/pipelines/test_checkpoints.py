@@ -47,7 +47,9 @@ def complaint(path: Path) -> str:
 
 
 def test_missing_weights_are_one_clear_line(tmp_path: Path) -> None:
-    assert complaint(tmp_path / "none.pt").endswith("none.pt: no weights there: train them, or name another file")
+    assert complaint(tmp_path / "none.pt").endswith(
+        "none.pt: no weights there: train them, name another file, or the bundle with --bundle_root"
+    )
 
 
 def test_weights_of_another_shape_are_one_clear_line(tmp_path: Path) -> None:

@@ -83,6 +83,16 @@ def test_a_margin_shows_only_what_is_around_the_contours(data: Path) -> None:
     assert row.grey.shape == (4 + 2, 6 + 2)
 
 
+def test_slices_of_a_study_are_cut_alike_to_what_the_body_fills_in_any(data: Path) -> None:
+    body = np.zeros(SHAPE, np.int16)
+    body[5:8, 4:6] = 50
+    body[2:12, 1:10, 3] = 50
+    save(data / "images" / "a.nii.gz", body)
+    narrow, wide = panel_rows(study(data), folders(data), PanelOptions((0, 3), (0, 100)))
+    assert narrow.grey.shape == wide.grey.shape
+    assert min(wide.grey.shape) >= 9
+
+
 def test_a_task_decides_plane_and_window(data: Path) -> None:
     rows = list(panel_rows(study(data), folders(data), PanelOptions(kind=StudyKind("SPR", window=(0, 200)))))
     assert rows[0].sides == ("A", "P")

@@ -1,5 +1,6 @@
 import io
 import re
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -32,6 +33,19 @@ def test_every_slice_has_its_picture_in_true_proportion() -> None:
     width, height = said["size"]
     assert width / height == pytest.approx((40 * 4.5) / (46 * 4), rel=0.03)
     assert max(sizes.pop()) <= MAX_SIDE_PX
+
+
+def test_a_head_of_grey_levels_looks_as_it_does_in_hu() -> None:
+    voxels, mask = head(6)
+    greys = np.rint((voxels.clip(-20, 100) + 20) * (255 / 120))
+    kind = replace(study_kind("hematoma"), grey_window=(-20.0, 100.0))
+    looks = [
+        np.asarray(
+            Image.open(io.BytesIO(slice_pictures(scan_of(shown), mask, kind_of, {1: "hematoma"}).files["004.jpg"]))
+        )
+        for shown, kind_of in ((voxels, study_kind("hematoma")), (greys, kind))
+    ]
+    assert np.abs(looks[0].astype(int) - looks[1]).mean() < 3
 
 
 def test_a_large_slice_is_reduced_to_384_pixels() -> None:

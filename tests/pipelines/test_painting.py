@@ -16,7 +16,7 @@ from sliceweave.pipelines.painting import PaintJob, chosen_heads, write_painted
 from sliceweave.pipelines.painting_options import kind_odds
 from sliceweave.pipelines.phantom_grid import PhantomOptions
 from sliceweave.pipelines.phantom_tasks import phantom_task
-from sliceweave.pipelines.studies import find_studies
+from sliceweave.pipelines.studies import Study, find_studies
 from sliceweave.pipelines.study_source import REAL
 from sliceweave.pipelines.tables import read_table
 from sliceweave.transforms.hematoma_intraparenchymal import Intraparenchymal, draw_intraparenchymal
@@ -144,6 +144,19 @@ def test_a_head_that_cannot_be_painted_costs_its_studies_only(heads: Path, tmp_p
     assert "a.nii.gz: expected a head CT in HU, found no brain" in reasons["painted-0005-0000"]
     assert reasons["painted-0005-0001"].startswith("b.nii.gz: ")
     assert list(read_table(tmp_path / "out" / "truth.csv")["patient"]) == ["head3", "head4"]
+
+
+def test_heads_that_bleed_already_are_left_out_with_a_reason(heads: Path, tmp_path: Path) -> None:
+    write_painted(job(heads, 1), tmp_path / "painted")
+    (head,) = find_studies(tmp_path / "painted" / "images")
+    with pytest.raises(InputError, match="expected a head without haemorrhage, got one that has some"):
+        paint_study(head, (5, 0), PLAIN)
+    healthy = next(path for path in heads.iterdir())
+    voxels = np.asarray(nib.load(healthy).dataobj)
+    label = tmp_path / "label.nii.gz"
+    label.write_bytes(nifti_bytes((voxels > 1000).astype(np.uint8), nib.load(healthy).affine, REAL))
+    with pytest.raises(InputError, match="got one that has some"):
+        paint_study(Study("a", healthy, label), (5, 0), PLAIN)
 
 
 def test_heads_are_chosen_by_name_or_by_part(heads: Path) -> None:

@@ -161,6 +161,16 @@ def test_sessions_of_one_bids_subject_are_one_patient(tmp_path: Path) -> None:
     assert {case.patient for case in find(tmp_path).values()} == {"sub-07"}
 
 
+def test_painted_studies_are_the_patients_whose_heads_they_were(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        for folder, voxels in (("images", IMAGE), ("labels", LABEL)):
+            save(tmp_path / folder / f"{name}.nii.gz", voxels)
+    (tmp_path / "truth.csv").write_text("study_id,patient,volume_ml\na,p1,2.0\nb,p1,3.0\n")
+    patients = {name: case.patient for name, case in find(tmp_path).items()}
+    assert patients["a"] == patients["b"] == "p1"
+    assert patients["c"] != "p1"
+
+
 def test_a_folder_within_the_images_is_a_patient(tmp_path: Path) -> None:
     for path in ("p1/t0", "p1/t1", "p2/t0"):
         for folder, voxels in (("images", IMAGE), ("labels", LABEL)):

@@ -314,6 +314,15 @@ def test_a_file_that_was_damaged_since_is_written_again(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_scan(image).voxels, whole)
 
 
+def test_where_nothing_could_be_used_other_options_are_tried_in_the_same_folder(tmp_path: Path) -> None:
+    truths = volumes.write_pairs(tmp_path / "source")
+    for name, truth in truths.items():
+        volumes.save(tmp_path / "source" / "labels" / f"{name}.nii.gz", 255 * truth.label)
+    assert len(run("hematoma", tmp_path / "source", tmp_path / "dest").failed) == len(truths)
+    recoded = PrepareOptions(recode={255: 1})
+    assert run("hematoma", tmp_path / "source", tmp_path / "dest", recoded).failed == []
+
+
 def test_a_destination_within_the_source_is_no_part_of_it(tmp_path: Path) -> None:
     volumes.write_pairs(tmp_path, studies=3)
     for _ in range(2):

@@ -70,6 +70,17 @@ def test_without_scores_and_images_there_are_strata_only(studies: Path) -> None:
     assert [path.name for path in (studies / "out").iterdir()] == ["strata.csv"]
 
 
+def test_a_study_that_stands_twice_in_a_models_cases_is_refused(studies: Path) -> None:
+    text = CASES.format(0.1, 10)
+    (studies / "a.csv").write_text(text + text.splitlines()[1] + "\n")
+    with pytest.raises(InputError, match=r"cases of A: study .* has two rows for label"):
+        CliRunner().invoke(
+            app,
+            ["strata", str(studies / "labels"), "--out", str(studies / "out"), "--cases", f"A={studies / 'a.csv'}"],
+            catch_exceptions=False,
+        )
+
+
 def test_a_failure_is_a_row_and_the_others_go_on(studies: Path) -> None:
     (studies / "labels" / "ball.nii.gz").write_bytes(b"nothing")
     strata(studies, "--images", str(studies / "images"), status=1)
