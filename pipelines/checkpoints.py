@@ -65,7 +65,8 @@ def load_weights(
     except InputError:
         raise
     except Exception as error:  # from UnpicklingError to TypeError, torch raises what it likes
-        raise _other_weights(path, network, error) from error
+        kinds = "expected .pt or .safetensors"
+        raise InputError(f"{path}: not the weights of any network, {kinds}: {_said(error)}") from error
     made_for = declared_settings(state)
     if widen and settings and made_for.get("slab") == 1 and mode_of(settings) == "2.5d":
         state, made_for = for_slabs(state, network), {**made_for, "slab": settings["slab"]}
@@ -139,10 +140,13 @@ def _check_mode(path: str, made_for: Mapping[str, Any], settings: Mapping[str, A
 
 
 def _other_weights(path: str, network: torch.nn.Module, error: Exception, advice: str = "") -> InputError:
-    detail = " ".join(str(error).split())[:200]
     return InputError(
-        f"{path}: not the weights of this {type(network).__name__}{advice or ' (widths, slab?)'}: {detail}"
+        f"{path}: not the weights of this {type(network).__name__}{advice or ' (widths, slab?)'}: {_said(error)}"
     )
+
+
+def _said(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def on_device(network: torch.nn.Module, device: torch.device | str) -> torch.nn.Module:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import final
 
@@ -12,6 +13,8 @@ from sliceweave.pipelines.scoring import CaseScore
 from sliceweave.pipelines.tables import Table
 
 logger = logging.getLogger(__name__)
+
+_MADE_OF_CASES = ("summary.csv", "failed.csv", "strata.csv", "tables.md", "table_[0-9]*.csv")
 
 
 @final
@@ -42,8 +45,8 @@ class ScoreTables:
         make_folder(self.directory, f"choose another folder with {self._option}")
         if self._cases.path.exists():
             logger.warning("%s: the tables of an earlier run are replaced", self.directory)
-        remove(self._summary.path)
-        remove(self._failed.path)
+        for path in chain.from_iterable(map(self.directory.glob, _MADE_OF_CASES)):
+            remove(path)
         self._cases.save()
 
     def add(self, study_id: str, score: CaseScore) -> None:

@@ -76,16 +76,20 @@ def write_tables(tables: Sequence[PaperTable], directory: Path) -> None:
 
 
 def parse_cases(texts: Sequence[str]) -> dict[str, Path]:
-    """The `cases.csv` of each model, from `NAME=FILE` or `NAME=FILE,NAME=FILE`.
+    """The `cases.csv` of each model, from `NAME=FILE` or `NAME=FILE,NAME=FILE`; a folder stands for that in it.
 
     Raises:
         InputError: anything else, or one name twice.
     """
     pairs = [pair.partition("=") for text in texts for pair in re.split(r",(?=[^,=/\\]+=)", text)]
-    cases = {name.strip(): Path(path).expanduser() for name, _, path in pairs if name.strip() and path}
+    cases = {name.strip(): _cases_in(Path(path).expanduser()) for name, _, path in pairs if name.strip() and path}
     if len(cases) < len(pairs):
         raise InputError(f"--cases is NAME=cases.csv,… with names that differ, got '{','.join(texts)}'")
     return cases
+
+
+def _cases_in(path: Path) -> Path:
+    return path / "cases.csv" if path.is_dir() else path
 
 
 def _row(study: MaskStudy) -> Mapping[str, Cell]:

@@ -109,6 +109,8 @@ def test_a_new_run_replaces_all_of_an_earlier_one(tmp_path: Path, caplog: pytest
     first.fail("bad", "why")
     first.finish()
     assert not caplog.records
+    for name in ("strata.csv", "table_12.csv", "tables.md"):
+        (tmp_path / name).write_text("of the earlier cases")
     first.start()
     assert "replaced" in caplog.text
     assert (first.cases, first.failed) == ({}, {})

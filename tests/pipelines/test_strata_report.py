@@ -94,6 +94,10 @@ def test_cases_are_named_together_or_one_by_one(texts: list[str]) -> None:
     assert parse_cases(texts) == {"a": Path("x.csv"), "b": Path("y.csv")}
 
 
+def test_a_folder_stands_for_the_cases_in_it(tmp_path: Path) -> None:
+    assert parse_cases([f"a={tmp_path}"]) == {"a": tmp_path / "cases.csv"}
+
+
 def test_a_path_with_a_comma_is_no_second_model() -> None:
     assert parse_cases(["a=out, new/cases.csv"]) == {"a": Path("out, new/cases.csv")}
 
