@@ -65,8 +65,10 @@ def load_weights(
     except InputError:
         raise
     except Exception as error:  # from UnpicklingError to TypeError, torch raises what it likes
-        kinds = "expected .pt or .safetensors"
-        raise InputError(f"{path}: not the weights of any network, {kinds}: {_said(error)}") from error
+        # torch's own advice there is to trust the file and to run what is in it
+        reason = "it is damaged or holds code" if isinstance(error, UnpicklingError) else _said(error)
+        kinds = "expected a state_dict of tensors in .pt or .safetensors"
+        raise InputError(f"{path}: not the weights of any network, {kinds}: {reason}") from error
     made_for = declared_settings(state)
     if widen and settings and made_for.get("slab") == 1 and mode_of(settings) == "2.5d":
         state, made_for = for_slabs(state, network), {**made_for, "slab": settings["slab"]}
