@@ -65,7 +65,7 @@ def network() -> torch.nn.Module:
 def test_weights_that_would_run_code_are_refused_and_do_not_run_it(tmp_path: Path) -> None:
     touched = tmp_path / "touched"
     torch.save({"weight": Hostile(touched)}, tmp_path / "model.pt")
-    with pytest.raises(InputError, match="not the weights of any network.*damaged or holds code"):
+    with pytest.raises(InputError, match="damaged or holds code"):
         load_weights(network(), str(tmp_path / "model.pt"))
     assert not touched.exists()
     torch.load(tmp_path / "model.pt", weights_only=False)
