@@ -46,6 +46,7 @@ ROWS = {
     "one slice": Row(network={"slab": 1, "alone_share": 0}),
     "five slices": Row(network={"slab": 5}),
     "half the widths": Row(network={"widths": "[12,24,48,96]"}),
+    "standard size": Row(network={"widths": "[48,96,192,384]"}),
 }
 
 
@@ -81,7 +82,8 @@ class Trial(NamedTuple):
 
     def train(self) -> None:
         epochs = ["--epochs", str(self.arguments.epochs), "--lr_decay", "0.5", "--resume", "True"]
-        bundle("compact", self.studies, self.folder / "training", *epochs, *self.arguments.train, *self.options())
+        more = [word for setting in self.arguments.train for word in f"--{setting}".split("=", 1)]
+        bundle("compact", self.studies, self.folder / "training", *epochs, *more, *self.options())
 
     def synthetic_dice(self, studies: Path) -> float:
         scores = self.folder / f"scores_{studies.name}"
@@ -133,7 +135,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--rows", nargs="*", choices=ROWS, default=list(ROWS), metavar="NAME", help=", ".join(ROWS))
     parser.add_argument("--studies", type=int, default=64, help="to train on, for each row")
     parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--train", nargs="*", default=[], help="more options of training, as in --train=--bf16 True")
+    parser.add_argument("--train", nargs="*", default=[], metavar="NAME=VALUE", help="of training, as in bf16=True")
     return parser.parse_args()
 
 

@@ -164,7 +164,7 @@ HARD_NEGATIVE_CHANCES: Mapping[str, float] = {
     "craniotomy": 0.12,
     "calcification": 0.4,
     "dense_dura": 0.4,
-    "cupping": 0.3,
+    "cupping": 0.5,
 }
 """How often a scan gets each unless asked otherwise."""
 

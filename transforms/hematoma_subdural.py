@@ -91,11 +91,11 @@ class Subdural:
 
 
 def draw_subdural(rng: np.random.RandomState) -> Subdural:
-    """A crescent of 2 to 18 mm, a third of them thin rims of 2 to 4 mm; or a band along falx or tentorium."""
+    """A crescent of 2 to 18 mm, a sixth of them thin rims of 2 to 4 mm; or a band along falx or tentorium."""
     place = str(rng.choice(PLACES, p=[0.68, 0.17, 0.15]))
     age = str(rng.choice(AGES, p=[0.62, 0.16, 0.22])) if place == "convexity" else "acute"
     blood = draw_blood(rng, *{"acute": (0.15, 0.0), "subacute": (0.3, 0.7), "mixed": (0.0, 0.1)}[age])
-    is_thin = place != "convexity" or rng.uniform() < 0.35
+    is_thin = place != "convexity" or rng.uniform() < 0.17
     height_mm = float(rng.uniform(2, 4) if is_thin else draw_log(rng, 4, 18))
     if place != "convexity":
         height_mm = draw_log(rng, 2, 5)

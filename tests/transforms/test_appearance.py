@@ -223,6 +223,30 @@ def test_cupping_rises_towards_the_skull_where_it_was_drawn_and_is_no_blood() ->
     assert not after.share.any()
 
 
+def test_steep_cupping_has_faded_within_millimetres() -> None:
+    before = head_scan("thin")
+    after = Cupping(rise_hu=30, reach_mm=1.5, towards_rad=np.pi / 2, focus=0).apply(before)
+    head = before.head
+    assert head is not None
+    grid = LatticePlanes(head.lattice, before.hu.shape, before.spacing_mm)
+    k = len(before.hu) // 2
+    depth = grid.plane(head.depth_mm, k * before.spacing_mm[2] / head.lattice.step_mm)
+    rise = (after.hu - before.hu)[k, grid.box[0], grid.box[1]]
+    for depth_mm in (1.0, 3.0, 6.0):
+        ring = (np.abs(depth - depth_mm) < 0.2) & (before.hu[k, grid.box[0], grid.box[1]] < 60)
+        assert np.median(rise[ring]) == pytest.approx(30 * np.exp(-depth_mm / 1.5), rel=0.15)
+
+
+def test_patchy_cupping_differs_from_place_to_place() -> None:
+    before = head_scan("thin")
+    even, patchy = (
+        Cupping(rise_hu=12, reach_mm=8, towards_rad=0, focus=0, patchiness=share, seed=3).apply(before).hu - before.hu
+        for share in (0.0, 0.5)
+    )
+    assert patchy[even > 4].std() > 1.5 * even[even > 4].std()
+    assert patchy.min() >= 0
+
+
 @pytest.mark.parametrize("transform", [RandomizeAppearance, SynthesizeHardNegatives])
 def test_transforms_replay_keep_metadata_and_leave_the_input(transform: type) -> None:
     image = head_image()
