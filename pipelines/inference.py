@@ -157,6 +157,7 @@ class VolumeReport:
             mask = output[0]["pred"][0].cpu().numpy().astype(np.uint8, copy=False)  # in the order it has
             counts = self.tta.counts if self.tta else None
             self.behind.start(self.take, case, Segmented(mask, output[0].get(UNSURE_VOXELS, 0), counts))
+        engine.state.batch = engine.state.output = None  # else they were held until the next study's stood beside them
 
     def finish(self, _engine: SupervisedEvaluator) -> None:
         self.behind.wait()

@@ -26,6 +26,7 @@ from sliceweave.pipelines.nifti_headers import (
     stored_dtype,
     voxel_offset,
 )
+from sliceweave.pipelines.swappable import empty_voxels, let_go
 
 _BROKEN = (
     *(OSError, EOFError, ValueError, OverflowError, KeyError),
@@ -56,12 +57,13 @@ def read_nifti(path: Path) -> Volume:
         OSError: the file cannot be opened.
     """
     nifti = NiftiFile.open(path)
-    voxels = np.empty(nifti.shape, dtype=np.float32, order="F")
+    voxels = empty_voxels(nifti.shape)
     first = 0
     with np.errstate(over="ignore"):  # becomes an infinity, which is counted and reported
         for block in nifti.blocks():
             voxels[..., first : first + block.shape[2]] = block
             first += block.shape[2]
+            let_go(voxels)
     return Volume(voxels, nifti.affine_ras, nifti.grid_header)
 
 

@@ -19,6 +19,7 @@ from sliceweave.pipelines.geometry import Geometry
 from sliceweave.pipelines.itk_files import read_itk
 from sliceweave.pipelines.nifti_files import NiftiFile, Volume, read_nifti
 from sliceweave.pipelines.studies import CONVERSION_ADVICE, IMAGE_SUFFIXES, file_stem, image_suffix
+from sliceweave.pipelines.swappable import let_go
 from sliceweave.pipelines.volume_checks import check_finite
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def read_scan(image: Path, study_id: str = "") -> Scan:
     with naming(image):
         volume = _read_volume(image)
         check_finite(volume.voxels)
+        let_go(volume.voxels)
         sidecar = find_sidecar(image, study_id)
         geometry = Geometry.with_sidecar(volume.affine_ras, volume.header.get_data_shape(), sidecar)
         return Scan(volume.voxels, geometry, volume.header)
@@ -93,7 +95,7 @@ def write_mask(mask: NDArray[Any], scan: Scan, path: Path) -> None:
         raise ValueError(f"expected a mask of shape {scan.geometry.shape}, got {mask.shape}")
     is_nifti2 = isinstance(scan.header, nib.Nifti2Header)
     image_class: type[nib.Nifti1Image] = nib.Nifti2Image if is_nifti2 else nib.Nifti1Image
-    image = image_class(mask.astype(np.uint8), scan.header.get_best_affine(), scan.header)
+    image = image_class(mask.astype(np.uint8, copy=False), scan.header.get_best_affine(), scan.header)
     buffer = io.BytesIO()
     if path.suffix == ".gz":
         with igzip.IGzipFile("", "wb", _FAST, buffer, mtime=0) as compressed:

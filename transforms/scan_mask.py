@@ -41,9 +41,9 @@ class WayBack:
     Attributes:
         box: (2,) size of the cropped plane, which the network's was resized from.
         corner: (2,) where it was cropped from.
-        shape: of the scan turned as the network sees it, slices last.
-        affine_ras: (4, 4) of the scan's own grid.
-        turn: nibabel's orientation that turns the turned scan back.
+        shape: of the scan's own grid.
+        affine_ras: (4, 4) of it.
+        turn: nibabel's orientation that turns the scan as the network sees it, slices last.
     """
 
     box: tuple[int, int]
@@ -59,13 +59,13 @@ class WayBack:
         if [step[TraceKeys.CLASS_NAME] for step in steps] not in _KNOWN_STEPS:
             return None
         turned, resized = steps[0], steps[-1]
-        corner, shape = _corner(steps[1:-1]), tuple(int(n) for n in steps[1][TraceKeys.ORIG_SIZE])
-        box = tuple(int(n) for n in resized[TraceKeys.ORIG_SIZE])
+        corner = _corner(steps[1:-1])
+        shape, seen, box = (tuple(int(n) for n in step[TraceKeys.ORIG_SIZE]) for step in (turned, steps[1], resized))
         mode = resized[TraceKeys.EXTRA_INFO]["mode"]
-        if corner is None or mode != "trilinear" or len(shape) != 3 or not box[2] == shape[2] == image.shape[-1]:
+        if corner is None or mode != "trilinear" or len(shape) != 3 or not box[2] == seen[2] == image.shape[-1]:
             return None
         affine_ras = np.asarray(convert_to_numpy(turned[TraceKeys.EXTRA_INFO]["original_affine"]), np.float64)
-        turn = ornt_transform(io_orientation(convert_to_numpy(image.affine)), io_orientation(affine_ras))
+        turn = ornt_transform(io_orientation(affine_ras), io_orientation(convert_to_numpy(image.affine)))
         return cls((box[0], box[1]), corner, (shape[0], shape[1], shape[2]), affine_ras, turn)
 
     def plane(self, probability: torch.Tensor) -> torch.Tensor:
@@ -117,7 +117,7 @@ class MaskOnScand(MapTransform):
         for key in self.key_iterator(case):
             image = case[self.orig_key]
             way = WayBack.of(image) if isinstance(image, MetaTensor) else None
-            if way is None or way.shape[2] != case[key].shape[-1]:
+            if way is None or image.shape[-1] != case[key].shape[-1]:
                 case[key], case[UNSURE_VOXELS] = self.at_once(case, key)
             else:
                 mask, case[UNSURE_VOXELS] = self.by_slice(case[key], way, key)
@@ -127,19 +127,18 @@ class MaskOnScand(MapTransform):
     def by_slice(self, probability: torch.Tensor, way: WayBack, key: Hashable) -> tuple[torch.Tensor, int]:
         """The mask `(1, I, J, K)`, and the unsure voxels."""
         volume = probability.as_tensor() if isinstance(probability, MetaTensor) else probability
-        columns, rows, slices = way.shape
-        mask = np.zeros((slices, rows, columns), np.uint8)  # as NIfTI stores it: each slice in one piece
+        mask = np.zeros(way.shape, np.uint8, order="F")  # as NIfTI stores it: each slice in one piece
+        turned = apply_orientation(mask, way.turn)  # a view
         left, top = (slice(start, start + size) for start, size in zip(way.corner, way.box, strict=True))
         unsure = 0
-        for number in range(slices):
+        for number in range(turned.shape[2]):
             seen = volume[..., number]
             if _lesion(seen).max() <= _CLEARLY_NOT and not self.decided(seen, key).any():
                 continue
             plane = way.plane(seen)
             unsure += unsure_voxels(plane)
-            mask[number, top, left] = self.decided(plane, key).cpu().numpy().T
-        own = apply_orientation(mask.transpose(2, 1, 0), way.turn)
-        return torch.from_numpy(np.asfortranarray(own)[None]), unsure
+            turned[left, top, number] = self.decided(plane, key).cpu().numpy()
+        return torch.from_numpy(mask[None]), unsure
 
     def decided(self, probability: torch.Tensor, key: Hashable) -> torch.Tensor:
         """Label values `(h, w)` of one slice `(C, h, w)`."""

@@ -6,6 +6,7 @@ from monai.config import KeysCollection, NdarrayOrTensor
 from monai.data import get_track_meta
 from monai.transforms import Transform
 from monai.utils import TransformBackends, convert_to_dst_type, convert_to_numpy, convert_to_tensor
+from scipy.ndimage import find_objects
 from skimage.filters import apply_hysteresis_threshold
 
 from sliceweave.transforms.dictionary import Eachd
@@ -32,13 +33,23 @@ class KeepSureLesions(Transform):
         probability = convert_to_tensor(img, track_meta=get_track_meta())
         if self.sure <= self.threshold:
             return probability
-        kept = [self.without_unsure(channel) for channel in np.asarray(convert_to_numpy(probability), np.float32)]
-        return convert_to_dst_type(np.stack(kept), dst=probability)[0]
+        channels = np.asarray(convert_to_numpy(probability), np.float32)
+        dropped = [self.unsure(channel) for channel in channels]
+        if not any(len(places) for places in dropped):
+            return probability
+        kept = channels.copy()
+        for channel, places in zip(kept, dropped, strict=True):
+            channel[tuple(places.T)] = 0
+        return convert_to_dst_type(kept, dst=probability)[0]
 
-    def without_unsure(self, channel: np.ndarray) -> np.ndarray:
-        """One channel."""
-        is_kept = apply_hysteresis_threshold(channel, self.threshold, self.sure)
-        return np.where((channel > self.threshold) & ~is_kept, np.float32(0), channel)
+    def unsure(self, channel: np.ndarray) -> np.ndarray:
+        """Indices (N, axes) of a channel's voxels in lesions of which nothing is sure."""
+        boxes = find_objects((channel > self.threshold).view(np.uint8))
+        if not boxes:
+            return np.empty((0, channel.ndim), int)
+        part = channel[boxes[0]]  # all lesions are in this one
+        is_unsure = (part > self.threshold) & ~apply_hysteresis_threshold(part, self.threshold, self.sure)
+        return np.argwhere(is_unsure) + [side.start for side in boxes[0]]
 
 
 class KeepSureLesionsd(Eachd):
