@@ -19,6 +19,7 @@ from monai.handlers import CheckpointLoader
 from sliceweave.pipelines.atomic import make_folder, write_atomically
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.options import yes_or_no
+from sliceweave.pipelines.wider_weights import for_slabs, for_twice_the_widths
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,8 @@ def load_weights(
     Args:
         settings: this run's `spatial_dims`, `slab`, `widths`, …, compared with what the weights say of themselves.
             Weights that say nothing (from elsewhere) are judged by their shapes alone.
-        widen: whether weights for single slices may go into a network for slabs (see `for_slabs`).
+        widen: whether weights for single slices may go into a network for slabs, and any into one of twice the widths
+            (see `wider_weights`).
 
     Raises:
         InputError: no such file, not a state dict, or one made for another mode or for a network of another shape.
@@ -72,6 +74,8 @@ def load_weights(
     made_for = declared_settings(state)
     if widen and settings and made_for.get("slab") == 1 and mode_of(settings) == "2.5d":
         state, made_for = for_slabs(state, network), {**made_for, "slab": settings["slab"]}
+    if widen and settings and [2 * width for width in made_for.get("widths", ())] == settings.get("widths"):
+        state, made_for = for_twice_the_widths(state, network), {**made_for, "widths": settings["widths"]}
     _check_mode(path, made_for, settings or {})
     differing = {name: made_for[name] for name in made_for if settings and settings.get(name) != made_for[name]}
     advice = "".join(f' --{name} "{json.dumps(value)}"' for name, value in differing.items())
@@ -93,16 +97,6 @@ def _read_state(path: str) -> Any:
         advice = 'pip install "sliceweave[safetensors]"'
         raise InputError(f"{path}: weights of this kind need safetensors: {advice}") from error
     return load_file(path)
-
-
-def for_slabs(state: Mapping[str, torch.Tensor], network: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Weights for single slices as a network for slabs takes them: it begins by seeing the middle slice alone."""
-    wide = dict(state)
-    for name, own in network.state_dict().items():
-        if name in state and state[name].shape == (*own.shape[:1], 1, *own.shape[2:]) != own.shape:
-            wide[name] = torch.zeros_like(own)
-            wide[name][:, own.shape[1] // 2] = state[name][:, 0]
-    return wide
 
 
 def declared_settings(state: Any) -> dict[str, Any]:
