@@ -106,6 +106,14 @@ def declared_settings(state: Any) -> dict[str, Any]:
     return dict(found)
 
 
+def declared_in(path: str) -> dict[str, Any]:
+    """What the weights in a file say of themselves; nothing where it holds none: loading them will say why."""
+    try:
+        return declared_settings(_read_state(path))
+    except Exception:  # torch raises what it likes
+        return {}
+
+
 def declare(state: Mapping[str, Any], settings: Mapping[str, Any]) -> Mapping[str, Any]:
     """The state dict with its settings among the metadata that `torch.save` keeps and `load_state_dict` ignores."""
     declared = OrderedDict(state)
@@ -114,9 +122,9 @@ def declare(state: Mapping[str, Any], settings: Mapping[str, Any]) -> Mapping[st
 
 
 def has_other_weights(checkpoint: str, bundle_root: str) -> bool:
-    """Whether a file holds other weights than those that the bundle came with; not where there is no such file."""
-    given, shipped = Path(checkpoint), Path(bundle_root) / "models/model.pt"
-    return given.is_file() and not (shipped.is_file() and filecmp.cmp(given, shipped, shallow=False))
+    """Whether a file holds other weights than any that the bundle came with; not where there is no such file."""
+    given, shipped = Path(checkpoint), (Path(bundle_root) / "models").glob("*.pt")
+    return given.is_file() and not any(filecmp.cmp(given, weights, shallow=False) for weights in shipped)
 
 
 def mode_of(settings: Mapping[str, Any]) -> str:

@@ -136,6 +136,7 @@ class VolumeReport:
 
     def attach(self, engine: SupervisedEvaluator) -> None:
         engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.GET_BATCH_STARTED, self.forget)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
         engine.add_event_handler(Events.COMPLETED, self.finish)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self.stop)
@@ -157,7 +158,10 @@ class VolumeReport:
             mask = output[0]["pred"][0].cpu().numpy().astype(np.uint8, copy=False)  # in the order it has
             counts = self.tta.counts if self.tta else None
             self.behind.start(self.take, case, Segmented(mask, output[0].get(UNSURE_VOXELS, 0), counts))
-        engine.state.batch = engine.state.output = None  # else they were held until the next study's stood beside them
+
+    def forget(self, engine: SupervisedEvaluator) -> None:
+        """Lets the last study go, which the engine would hold until the next one's mask is there."""
+        engine.state.batch = engine.state.output = None
 
     def finish(self, _engine: SupervisedEvaluator) -> None:
         self.behind.wait()

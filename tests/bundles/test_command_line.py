@@ -61,17 +61,17 @@ def test_weights_of_another_mode_are_one_line_and_status_1(cohort: FolderOf, tra
 
 
 @pytest.mark.slow
-def test_the_line_on_weights_of_other_widths_says_what_to_type(
+def test_weights_say_their_widths_and_against_others_what_to_type(
     cohort: FolderOf, trained: FolderOf, tmp_path: Path
 ) -> None:
     weights = trained(TASK) / "model.pt"
-    errors = run_inference(cohort(TASK), weights, ["inference", "2d"], tmp_path)
+    given = {"dataset_dir": cohort(TASK), "output_dir": tmp_path / "out", "checkpoint": weights}
+    typed = given | {"plane_size": "[32, 32]", "region": "whole"}
+    errors = run_command(command(TASK, ["inference", "2d"], {**typed, "widths": "[24, 48]"}), tmp_path).stderr
     (line,) = [line for line in errors.splitlines() if line.startswith("error: ")]
     widths = json.dumps(NARROW[TASK]["widths"])
     assert line.startswith(f"error: {weights}: not the weights of this SelfAttentionUNet; they were made with ")
     assert f'--widths "{widths}"' in line
-    typed = {"dataset_dir": cohort(TASK), "output_dir": tmp_path / "out", "checkpoint": weights}
-    typed |= {"widths": widths, "plane_size": "[32, 32]", "region": "whole"}
     done = run_command(command(TASK, ["inference", "2d"], typed), tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     assert (tmp_path / "out/volumes.csv").is_file()
