@@ -3,8 +3,9 @@
 Generated studies go through `python -m monai.bundle run`, and through the chain that MONAI's tutorials write
 (`speed_peer.py`: the same network and weights, float32), each in a process of its own, in turns: an idle machine is
 wanted. "cold" is a process with one study, from its start to its end; "warm" each further study of a cohort; "CPU" what
-those take of all cores together; "peak" the largest resident set. Stages, single passes and slab widths come from
-`speed_passes.py`. The fits are straight lines by least squares. Without a GPU its rows say so.
+those take of all cores together; "peak" the largest resident set, "its own" the most of it that no file backs. Stages,
+single passes and slab widths come from `speed_passes.py`. The fits are straight lines by least squares. Without a GPU
+its rows say so.
 
 `--write FILE` puts the tables between the two markers in that file, each as soon as it is measured. Half an hour;
 `--only "One slice"` measures the tables with that in their titles and leaves the others as they stand.
@@ -19,8 +20,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -44,6 +47,7 @@ class Cost(NamedTuple):
     wall_s: float
     cpu_s: float
     peak_mib: float
+    private_mib: float
 
 
 @dataclass(frozen=True)
@@ -58,17 +62,40 @@ class Settings:
         return quick if self.quick else full
 
 
+class Private(threading.Thread):
+    """Watches how much of a process's memory is its own: what files back, the system takes when it is short of any.
+
+    Attributes:
+        peak_mib: the most that was seen, every 50 ms; NaN where the system does not say.
+    """
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self.status = Path(f"/proc/{pid}/status")
+        self.peak_mib = float("nan")
+        self.start()
+
+    def run(self) -> None:
+        with suppress(OSError):  # it has ended
+            while found := re.search(r"RssAnon:\s+(\d+) kB", self.status.read_text("ascii")):
+                self.peak_mib = max(int(found[1]) / 1024, self.peak_mib)  # in this order: NaN loses
+                time.sleep(0.05)
+
+
 def process(command: Sequence[str]) -> tuple[Cost, str]:
     """What a process cost, and what it printed; its messages go to a file beside."""
     with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as errors:
         began = time.perf_counter()
         child = subprocess.Popen(command, stdout=said, stderr=errors)
+        private = Private(child.pid)
         _, status, usage = os.wait4(child.pid, 0)
         wall_s = time.perf_counter() - began
         said.seek(0), errors.seek(0)
         if status:
             sys.exit(f"{' '.join(command)} failed:\n{errors.read()[-2000:]}")
-        return Cost(wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / MIB), said.read()
+        return Cost(
+            wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / MIB, private.peak_mib
+        ), said.read()
 
 
 def command(way: str, task: str, studies: Path, results: Path) -> list[str]:
@@ -177,25 +204,25 @@ def growth(settings: Settings) -> pd.DataFrame:
         folder, results = cohort(settings, "hematoma", 2, slices), settings.folder / "results"
         shutil.rmtree(results, ignore_errors=True)
         cost, said = process(command(WAYS[0], "hematoma", folder, results))
-        rows.append(("slices", slices, seconds_of(WAYS[0], said, results)[-1], cost.peak_mib))
+        rows.append(("slices", slices, seconds_of(WAYS[0], said, results)[-1], cost.peak_mib, cost.private_mib))
     for studies in settings.sizes((1, 4), (1, 10, 50, 200)):
         folder, results = cohort(settings, "hematoma", studies), settings.folder / "results"
         shutil.rmtree(results, ignore_errors=True)
         cost, said = process(command(WAYS[0], "hematoma", folder, results))
-        rows.append(("studies", studies, cost.wall_s, cost.peak_mib))
+        rows.append(("studies", studies, cost.wall_s, cost.peak_mib, cost.private_mib))
     widths = passes("slabs", settings)
-    rows += [("slab width", int(width), seconds, np.nan) for width, seconds in widths.items()]
-    return pd.DataFrame(rows, columns=["against", "number", "s", "peak MiB"])
+    rows += [("slab width", int(width), seconds, np.nan, np.nan) for width, seconds in widths.items()]
+    return pd.DataFrame(rows, columns=["against", "number", "s", "peak MiB", "its own MiB"])
 
 
 def fits(grown: pd.DataFrame) -> pd.DataFrame:
-    """Slope and r² of the seconds, and what memory grew by from the second smallest to the largest."""
+    """Slope and r² of the seconds, and what a process's own memory grew by from the second smallest to the largest."""
     rows = {}
     for name, part in grown.groupby("against", sort=False):
         slope, start = np.polyfit(part["number"], part["s"], 1)
         r2 = np.corrcoef(part["number"], part["s"])[0, 1] ** 2
-        more = part["peak MiB"].iloc[-1] - part["peak MiB"].iloc[1]
-        rows[name] = {"s for each": slope, "s to begin": start, "r²": r2, "peak grows by MiB": more}
+        more = part["its own MiB"].iloc[-1] - part["its own MiB"].iloc[1]
+        rows[name] = {"s for each": slope, "s to begin": start, "r²": r2, "its own grows by MiB": more}
     return pd.DataFrame(rows).T
 
 
