@@ -5,7 +5,14 @@ from numpy.typing import NDArray
 
 from sliceweave.pipelines.geometry import Geometry
 from sliceweave.pipelines.intracranial import IntracranialSpace, intracranial_space
-from sliceweave.transforms.skull import NARROW_RANGE_HU, intensity_range, real_values
+from sliceweave.transforms.skull import (
+    NARROW_RANGE_HU,
+    axial_axis,
+    coarse_size,
+    intensity_range,
+    real_values,
+    thresholds_hu,
+)
 
 _LEAST_RANGE_HU = 25.0
 _NO_AIR_ABOVE_HU = -200.0  # around every patient is air at -1000, unless it was cut off
@@ -14,6 +21,8 @@ _MOST_DENSE_SHARE = 0.2  # bone is a twentieth of a head scan; without rescale s
 _CLIPPED_AIR_SHARE = 0.05
 _CLIPPED_BONE_SHARE = 0.002
 _CENTRAL_AREA_SHARE = 0.6
+_HEAD_SLICES_SHARE = 0.3
+_HEAD_AREA_SHARE = 0.5  # brains have 0.7 and more of their section, the inside of a pelvis a sixth
 
 
 def hu_flags(voxels_hu: NDArray[np.float32], geometry: Geometry) -> tuple[str, ...]:
@@ -40,6 +49,11 @@ def head_flags(
     return hu_flags(voxels_hu, geometry) + (() if has_brain else ("not_brain",))
 
 
+def trunk_flags(voxels_hu: NDArray[np.float32], geometry: Geometry, space: IntracranialSpace) -> tuple[str, ...]:
+    """`hu_flags`, and `head` where bone encloses soft tissue in many slices, and much of the largest of them."""
+    return hu_flags(voxels_hu, geometry) + (("head",) if _is_head(voxels_hu, geometry, space) else ())
+
+
 def midline_r_mm(voxels_hu: NDArray[np.float32], geometry: Geometry, space: IntracranialSpace | None = None) -> float:
     """R coordinate of the middle of the head: of its largest intracranial sections, so that no head rest counts.
 
@@ -51,6 +65,17 @@ def midline_r_mm(voxels_hu: NDArray[np.float32], geometry: Geometry, space: Intr
     slice_numbers, areas = np.unique(space.slice_numbers, return_counts=True)
     central = slice_numbers[areas >= _CENTRAL_AREA_SHARE * areas.max()]
     return float(space.points_ras_mm[np.isin(space.slice_numbers, central), 0].mean())
+
+
+def _is_head(voxels_hu: NDArray[np.float32], geometry: Geometry, space: IntracranialSpace) -> bool:
+    axis = axial_axis(geometry.affine_ras)
+    slice_numbers, points = np.unique(space.slice_numbers, return_counts=True)
+    if len(slice_numbers) == 0 or np.ptp(slice_numbers) + 1 < _HEAD_SLICES_SHARE * geometry.shape[axis]:
+        return False
+    plane = np.take(voxels_hu, slice_numbers[points.argmax()], axis)
+    _, air_hu = thresholds_hu(voxels_hu, geometry.affine_ras)
+    coarse_pixels = coarse_size(plane.shape, np.delete(geometry.spacing_mm, axis)).prod()
+    return bool(points.max() / coarse_pixels > _HEAD_AREA_SHARE * np.mean(plane > air_hu))
 
 
 def _is_implausible(values_hu: NDArray[np.float32]) -> bool:

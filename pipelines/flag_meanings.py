@@ -6,6 +6,7 @@ FLAG_MEANINGS: Mapping[str, str] = {
     "windowed_input": "The values are confined to a window or to 8 bits: bone or air has lost its HU.",
     "implausible_hu": "The values are no HU at all.",
     "not_brain": "No slice shows soft tissue enclosed by bone.",
+    "head": "Bone encloses most of what is shown, as in a head, and the task is about another part of the body.",
     "unknown_pixel_size": "The header does not say how long a pixel is: there are no areas.",
     "sheared": "Slices are displaced against each other, as by gantry tilt; measured as they are.",
     "oblique": "Slices do not lie along the patient's axes; measured as they are.",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sliceweave.pipelines.bundles import everywhere
 from sliceweave.pipelines.cases import UNKNOWN_PIXEL_SIZE
 from sliceweave.pipelines.errors import InputError
-from sliceweave.pipelines.findings import head_flags, hu_flags, midline_r_mm
+from sliceweave.pipelines.findings import head_flags, midline_r_mm, trunk_flags
 from sliceweave.pipelines.nifti_headers import has_unit
 from sliceweave.pipelines.reading import Gridded, Scan
 from sliceweave.pipelines.rows import StudyRows, without_lengths, without_volumes
@@ -23,7 +23,7 @@ _OWN_RANGE = (1, 99)
 
 _CHECKS: dict[str, Callable[[Scan], tuple[str, ...]]] = {
     "head_ct": lambda scan: head_flags(scan.voxels, scan.geometry, scan.intracranial_space),
-    "ct": lambda scan: hu_flags(scan.voxels, scan.geometry),
+    "ct": lambda scan: trunk_flags(scan.voxels, scan.geometry, scan.intracranial_space),
     "none": lambda _: (),
 }
 

@@ -6,7 +6,7 @@ import pytest
 import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
-from sliceweave.pipelines.findings import head_flags, midline_r_mm
+from sliceweave.pipelines.findings import head_flags, midline_r_mm, trunk_flags
 from sliceweave.pipelines.geometry import Geometry
 from sliceweave.pipelines.intracranial import intracranial_space
 from sliceweave.pipelines.phantom_grid import PhantomOptions
@@ -95,6 +95,10 @@ def body_hu(geometry):
     return voxels
 
 
+def flags_as_trunk(voxels, geometry):
+    return trunk_flags(voxels, geometry, intracranial_space(voxels, geometry))
+
+
 def to_8_bit(voxels_hu):
     return np.round((np.clip(voxels_hu, -20, 100) + 20) / 120 * 255)
 
@@ -174,6 +178,29 @@ def test_a_trunk_is_not_a_brain(grid):
     assert head_flags(np.clip(body_hu(geometry), -20, 100), geometry) == ("windowed_input", "not_brain")
 
 
+@pytest.mark.parametrize("grid", ["straight", "sagittal", "tilted", "one slice"])
+def test_a_head_is_no_trunk(grid):
+    geometry = GRIDS[grid]
+    assert flags_as_trunk(head_hu(geometry), geometry) == ("head",)
+    assert flags_as_trunk(np.clip(head_hu(geometry), -20, 100), geometry) == ("windowed_input", "head")
+    assert flags_as_trunk(body_hu(geometry), geometry) == ()
+
+
+def test_a_pelvis_is_no_head():
+    geometry = geometry_of(np.diag([2.0, 2.1, 7.5]), (200, 150, 20))
+    positions, pelvis = positions_ras_mm(geometry)[..., :2], np.full(geometry.shape, AIR_HU, np.float32)
+    for radii_mm, hu in (((180, 130), -100), ((170, 120), 50), ((75, 62), 600), ((65, 52), 40)):
+        pelvis[inside_ellipsoid(positions, (0, 0), radii_mm)] = hu
+    assert len(intracranial_space(pelvis, geometry).slice_numbers) > 1000  # bone does enclose it
+    assert flags_as_trunk(pelvis, geometry) == ()
+
+
+def test_a_body_with_its_head_is_no_head():
+    whole = geometry_of(np.diag(STEPS_MM), (*SHAPE[:2], 80))
+    voxels = np.concatenate([body_hu(GRIDS["straight"])] * 3 + [head_hu(GRIDS["straight"])], axis=2)
+    assert flags_as_trunk(voxels, whole) == ()
+
+
 def test_without_a_brain_the_middle_is_that_of_the_grid():
     affine = np.diag([-2.0, -2.1, 7.5, 1.0])
     affine[0, 3] = 200
@@ -245,6 +272,7 @@ def test_all_real_windowed_heads_are_windowed_heads(real_data):
 def test_real_scans_of_other_organs_are_not_brains(real_data, name, flags):
     scan = read_scan(real_data / name)
     assert head_flags(scan.voxels, scan.geometry) == flags
+    assert "head" not in flags_as_trunk(scan.voxels, scan.geometry)
 
 
 def dicom_scan(paths, tmp_path):
@@ -264,9 +292,11 @@ def dicom_scan(paths, tmp_path):
 def test_a_real_tilted_head_in_hu_has_no_findings(real_data, tmp_path):
     scan = dicom_scan(real_data.glob("head_ct/ge_tilt_dicom/*.dcm"), tmp_path)
     assert head_flags(scan.voxels, scan.geometry) == ()
+    assert flags_as_trunk(scan.voxels, scan.geometry) == ("head",)
     assert midline_r_mm(scan.voxels, scan.geometry) == pytest.approx(2, abs=2)
 
 
 def test_a_real_chest_slice_is_not_a_brain(real_data, tmp_path):
     scan = dicom_scan(real_data.glob("lung_ct/lungmask/*.dcm"), tmp_path)
     assert head_flags(scan.voxels, scan.geometry) == ("not_brain",)
+    assert flags_as_trunk(scan.voxels, scan.geometry) == ()
