@@ -48,8 +48,10 @@ def read_references(source: str | Path) -> References:
         InputError: nothing to read, or a table with a volume that is none, or two readings that cannot be told apart.
     """
     path = Path(source).expanduser()
-    if path.is_file() and path.suffix.lower() == ".csv" and "volume_ml" in _header(path):
-        return References(volumes_ml=_read_table(path))
+    if path.is_file() and path.suffix.lower() == ".csv":
+        columns = set(_header(path))
+        if "volume_ml" in columns or not columns & {"mask", "label"}:
+            return References(volumes_ml=_read_table(path))
     return References(masks={mask.study_id: mask.mask for mask in find_masks(source)})
 
 

@@ -52,6 +52,7 @@ def test_a_volume_without_label_is_of_no_use_among_several(
         ("study_id,volume_ml\na,5\na,6\n", "line 3 is a second volume of a by no reader"),
         ("study_id,volume_ml,reader\na,5,x\na,6,x\n", "line 3 is a second volume of a by reader 'x'"),
         ("study_id,volume_ml\na,12,5\n", "line 2 has more fields"),
+        ("study_id,ml\na,3\n", "study_id, ml; expected study_id,volume_ml"),
     ],
 )
 def test_a_table_that_cannot_be_trusted_is_refused(text: str, words: str, tmp_path: Path) -> None:
