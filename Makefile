@@ -15,11 +15,13 @@ TRAINED_ON_echo_left_ventricle := --studies 160 --slices 8
 # Head CT without haemorrhage, for the hematoma bundle: what is painted into them is trained on beside the generated heads.
 HEADS :=
 # By seed: ventricles are narrow in most heads and rims thin, so there are more of these, and more heads that look ill and are not.
-PAINTED := 1 4 7 8
+PAINTED := 1 4 7 8 22 23
 PAINTED_1 := --studies 320 --share-healthy 0.15
 PAINTED_4 := --studies 80 --share-healthy 0 --kinds ventricular=0.7,subdural=0.15,epidural=0.15
 PAINTED_7 := --studies 200 --kinds intraparenchymal=0.25,ventricular=0.3,subarachnoid=0.2,subdural=0.15,epidural=0.1
 PAINTED_8 := --studies 180 --share-healthy 0.5
+PAINTED_22 := --studies 520 --share-healthy 0.3
+PAINTED_23 := --studies 640 --share-healthy 0.3
 # Half again as fast where the processor knows bf16; leave it out elsewhere.
 TRAINED_WITH_hematoma := --bf16 True
 TRAINED_WITH_lung_infection := --bf16 True
@@ -31,7 +33,7 @@ SCORED_ON_liver_tumor := 20
 BEGUN_WITH_liver_tumor := --epochs 10 --learning_rate 0.002 --lr_decay 0.75 --ema_share 0
 BEGUN_WITH_lung_infection := --slab 1 --epochs 10 --learning_rate 0.002 --lr_decay 0.83 --ema_share 0
 
-.PHONY: demo test soak test-numpy1 lint types wheel check weights scores learning audit clean
+.PHONY: demo test soak test-numpy1 lint types wheel check weights standard scores learning audit clean
 
 .venv/installed: setup.cfg pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -89,6 +91,11 @@ weights: .venv/installed  ## trains a task's shipped weights (hematoma's with HE
 	$(if $(BEGIN),$(TRAIN) --output_dir $(BEGIN) $(BEGUN_WITH_$(TASK)))
 	$(TRAIN) --output_dir weights/$(TASK)/training $(BEGIN:%=--start_from %/model.pt)
 	cp weights/$(TASK)/training/model.pt $(BUNDLE)/models/model.pt
+
+standard: .venv/installed  ## hematoma's larger network, trained on from the shipped one; after `make weights`
+	$(TRAIN) --output_dir weights/$(TASK)/standard --widths "[48,96,192,384]" --start_from $(BUNDLE)/models/model.pt \
+		--epochs 2 --learning_rate 0.0003 --lr_decay 0.3 --ema_share 0.004
+	cp weights/$(TASK)/standard/model.pt $(BUNDLE)/models/model_standard.pt
 
 scores: .venv/installed  ## a task's shipped weights on unseen generated studies
 	$(BIN)/sliceweave phantom $(TASK) weights/$(TASK)/unseen --studies $(or $(SCORED_ON_$(TASK)),10) --seed 2000

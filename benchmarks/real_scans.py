@@ -45,6 +45,7 @@ SCORED_MM2 = 50.0
 SAME_SCAN = ("HU", "clipped", "8-bit")
 WITH_PROBABILITY = [
     "@activation",
+    "@place",
     {"_target_": "CopyItemsd", "keys": "pred", "names": "probability"},
     "@certainty",
     {

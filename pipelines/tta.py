@@ -70,7 +70,8 @@ class TtaInferer(Inferer):
         inferer: what runs the network over the volume.
         members: see `members`.
         threshold: from which a probability counts; None where the likeliest class wins.
-        certainty: the transform of `pred` that takes away what nobody is sure of, before the threshold.
+        certainty: the transform of `pred`, which belongs to `image`, that takes away what cannot be or what nobody is
+            sure of, before the threshold.
 
     Attributes:
         counts: what each member found in the first volume of the last batch; None with a single member, and for a
@@ -98,7 +99,7 @@ class TtaInferer(Inferer):
         total, found = torch.zeros(()), []
         for member in tqdm(self.members, "members", leave=False, disable=None):
             probabilities = _activated(member.undone(self.inferer(member.seen(volumes), network, *args, **kwargs)))
-            found.append(label_counts(self._certain(probabilities[0]), self.threshold))
+            found.append(label_counts(self._certain(probabilities[0], inputs), self.threshold))
             total = total.add_(probabilities) if total.ndim else probabilities
             del probabilities  # not beside the next member's
         if isinstance(inputs, MetaTensor):
@@ -106,10 +107,10 @@ class TtaInferer(Inferer):
         mean, *_ = convert_to_dst_type(_logits(total.div_(len(self.members))), inputs, dtype=torch.float32)
         return mean
 
-    def _certain(self, probabilities: torch.Tensor) -> torch.Tensor:
+    def _certain(self, probabilities: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
         if self.certainty is None:
             return probabilities
-        return self.certainty({CommonKeys.PRED: probabilities})[CommonKeys.PRED]
+        return self.certainty({CommonKeys.PRED: probabilities, CommonKeys.IMAGE: inputs[0]})[CommonKeys.PRED]
 
 
 def _activated(logits: torch.Tensor) -> torch.Tensor:

@@ -18,6 +18,7 @@ from sliceweave.transforms.intensity import (
     WindowHUd,
 )
 from sliceweave.transforms.lean import LeanCompose
+from sliceweave.transforms.neck import NoBloodInNeckd
 from sliceweave.transforms.regions import CropToRegiond
 from sliceweave.transforms.scan_mask import MaskOnScand
 from sliceweave.transforms.slab import AdjacentSlices, AdjacentSlicesd, gather_slab
@@ -41,6 +42,7 @@ __all__ = [
     "MaskOnScand",
     "MedianDenoise",
     "MedianDenoised",
+    "NoBloodInNeckd",
     "RandomizeAppearance",
     "RandomizeAppearanced",
     "SynthesizeHardNegatives",

@@ -41,7 +41,7 @@ class PlainChain:
         self.network.eval()
         self.inferer = SlabInferer(self["slab"])
         invert = Invertd("pred", self["preprocessing"], "image", nearest_interp=False)
-        self.after = Compose([self["activation"], self["certainty"], invert, self["decision"], self["cleaning"]])
+        self.after = Compose([self["activation"], self["plausible"], invert, self["decision"], self["cleaning"]])
 
     def __getitem__(self, name: str) -> Any:
         return self.parser.get_parsed_content(name)
