@@ -11,7 +11,7 @@ from monai.transforms import Compose
 from sliceweave.pipelines.bundles import bundle_root
 from sliceweave.pipelines.errors import InputError, input_error_in
 from sliceweave.pipelines.small_lesions import DropSmallLesionsd
-from sliceweave.transforms import HeadHUd, KeepSureLesionsd, WindowHUd
+from sliceweave.transforms import HeadHUd, KeepSureLesionsd, NoBloodInNeckd, WindowHUd
 
 CHAINS = {
     "inference": (["inference"], "preprocessing"),
@@ -76,9 +76,10 @@ def test_masks_lose_small_lesions_after_the_threshold_on_the_scans_own_grid(stag
 
 
 @pytest.mark.parametrize("stage", CLEANED)
-def test_lesions_of_which_nothing_is_sure_go_before_the_threshold(stage: str) -> None:
+def test_blood_in_the_neck_and_lesions_of_which_nothing_is_sure_go_before_the_threshold(stage: str) -> None:
     stages, name = CLEANED[stage]
-    asked = steps(parsed(stages, name, sure=0.7, threshold=0.3))[1]
+    neck, asked = steps(parsed(stages, name, sure=0.7, threshold=0.3))[1:3]
+    assert isinstance(neck, NoBloodInNeckd)
     assert isinstance(asked, KeepSureLesionsd)
     assert (asked.transform.threshold, asked.transform.sure) == (0.3, 0.7)
 
