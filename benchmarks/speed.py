@@ -8,7 +8,7 @@ single passes and slab widths come from `speed_passes.py`. The fits are straight
 its rows say so.
 
 `--write FILE` puts the tables between the two markers in that file, each as soon as it is measured. Half an hour;
-`--only "One slice"` measures the tables with that in their titles and leaves the others as they stand.
+`--only "Growth|Straight"` measures the tables whose titles have that in them and leaves the others as they stand.
 """
 
 import argparse
@@ -283,7 +283,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a short form, to see that it runs")
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--only", default="", metavar="WORDS", help="tables with this in their titles; others stay")
+    parser.add_argument("--only", default="", metavar="PATTERN", help="of titles; the other tables stay")
     parser.add_argument("--write", type=Path, help="file with the two markers")
     arguments = parser.parse_args()
     said = {"": machine() + "\n"}
@@ -293,7 +293,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(arguments.quick, 1 if arguments.quick else arguments.runs, Path(folder))
         for title, measured in tables(settings).items():
-            if arguments.only not in title:
+            if not re.search(arguments.only, title):
                 continue
             said[title] = markdown(measured(), title)
             if arguments.write:
