@@ -7,7 +7,7 @@ RUN := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m monai.bundle run
 TASK := hematoma
 BUNDLE = $(shell $(BIN)/sliceweave bundle $(TASK))
 
-TRAINED_ON_hematoma := --studies 50
+TRAINED_ON_hematoma := --studies 170
 TRAINED_ON_lung_infection := --studies 90
 TRAINED_ON_liver_tumor := --studies 240 --even_kinds
 TRAINED_ON_knee_cartilage := --studies 24 --slices 80
