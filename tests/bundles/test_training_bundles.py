@@ -174,7 +174,8 @@ def test_weights_of_another_mode_are_refused_in_one_line(
 def test_weights_of_other_widths_are_refused_with_what_to_pass(
     task: str, cohort: FolderOf, trained: FolderOf, tmp_path: Path
 ) -> None:
-    message = refusal(task, ["inference"], {"slab": 1}, cohort(task), trained(task) / "model.pt", tmp_path)
+    given = {"slab": 1, "widths": [2 * width for width in NARROW[task]["widths"]]}
+    message = refusal(task, ["inference"], given, cohort(task), trained(task) / "model.pt", tmp_path)
     assert f'they were made with --widths "{NARROW[task]["widths"]}"' in message
     assert '--plane_size "[32, 32]"' in message
 
