@@ -249,29 +249,27 @@ def tables(settings: Settings) -> dict[str, Callable[[], pd.DataFrame]]:
     }
 
 
-def markdown(table: pd.DataFrame, title: str) -> str:
-    """The table under its title."""
+def markdown(table: pd.DataFrame, title: str, measured_on: str) -> str:
+    """The table under its title and what it was measured on."""
     flat = table.reset_index()
     head = [str(name) if name != "index" else "" for name in flat.columns]
     lines = [head, ["---"] * len(head)]
     for row in flat.itertuples(index=False):
         lines.append([f"{value:.3g}" if isinstance(value, float) else str(value) for value in row])
     body = "\n".join("| " + " | ".join("–" if cell == "nan" else cell for cell in line) + " |" for line in lines)
-    return f"{title}\n\n{body}\n"
+    return f"{title}\n\n{measured_on}\n\n{body}\n"
 
 
 def machine() -> str:
     """What was measured on, and with what."""
-    found = (
-        re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
-        if os.path.exists("/proc/cpuinfo")
-        else None
-    )
+    cpuinfo = Path("/proc/cpuinfo").read_text() if os.path.exists("/proc/cpuinfo") else ""
+    found = re.search(r"model name\s*:\s*(.+)", cpuinfo)
     name = found[1] if found else platform.processor()
+    units = ", ".join(sorted(set(re.findall("amx_bf16|avx512_bf16", cpuinfo)))) or "no bf16"
     threads, busy = os.environ.get("OMP_NUM_THREADS", "unset"), os.getloadavg()[0]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     python = platform.python_version()
-    return f"{name}, {cores} cores, OMP_NUM_THREADS {threads}, load {busy:.1f} as the last run began; Python {python}."
+    return f"{name} ({units}), {cores} cores, OMP_NUM_THREADS {threads}, load {busy:.1f} at the start; Python {python}."
 
 
 def written(path: Path) -> list[str]:
@@ -286,7 +284,7 @@ def main() -> None:
     parser.add_argument("--only", default="", metavar="PATTERN", help="of titles; the other tables stay")
     parser.add_argument("--write", type=Path, help="file with the two markers")
     arguments = parser.parse_args()
-    said = {"": machine() + "\n"}
+    said = {"": ""}
     if arguments.write and arguments.only:
         kept = written(arguments.write)[1].split("\n### ")[1:]
         said |= {text.split("\n")[0]: text for text in kept}
@@ -295,7 +293,8 @@ def main() -> None:
         for title, measured in tables(settings).items():
             if not re.search(arguments.only, title):
                 continue
-            said[title] = markdown(measured(), title)
+            measured_on = machine()
+            said[title] = markdown(measured(), title, measured_on)
             if arguments.write:
                 before, _, after = written(arguments.write)
                 text = "\n### ".join(said.values())

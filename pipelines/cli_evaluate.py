@@ -20,7 +20,8 @@ def evaluate(
     labels: Annotated[str, typer.Option(metavar="VALUE=NAME,…", help="What the masks' values are called.")] = "",
     task: Annotated[str, typer.Option(help="A bundle whose label names count instead: hematoma, liver_tumor, …")] = "",
     strata: Annotated[
-        bool, typer.Option("--strata", help="Also strata.csv and the tables by stratum, as `sliceweave strata` does.")
+        bool,
+        typer.Option("--strata", help="Of haematomas: also strata.csv and tables by stratum, as `sliceweave strata`."),
     ] = False,
     calibrate: Annotated[
         Path | None,
@@ -61,6 +62,7 @@ def evaluate(
     tables.
     """
     from sliceweave.pipelines.calibration import calibrated, volumes_of, with_references
+    from sliceweave.pipelines.errors import InputError
     from sliceweave.pipelines.mask_evaluation import evaluate_masks, find_pairs
     from sliceweave.pipelines.mask_measuring import MaskOptions, parse_labels
     from sliceweave.pipelines.score_summary import readable
@@ -72,6 +74,10 @@ def evaluate(
         task = task or str(measured["model"].iloc[0])
     options = MaskOptions(task=task, names=parse_labels(labels))
     options.label_names([])  # an unknown task is told before anything is read
+    if strata and task not in ("", "hematoma"):
+        raise InputError(
+            f"--strata goes with haematomas, whose shape and distance to the skull it sorts by, not with {task}"
+        )
     tables = ScoreTables(out, "--out")
     try:
         rows = evaluate_masks(find_pairs(predictions, truths, images), tables, options)

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from sliceweave.pipelines.options import whole_number, yes_or_no
 from sliceweave.transforms import gather_slab
+from sliceweave.transforms.swappable import zero_tensor
 
 Network = Callable[..., torch.Tensor]
 
@@ -87,7 +88,10 @@ class SlabInferer(Inferer):
 
 def _background(result: torch.Tensor, volumes_slices: tuple[int, int]) -> torch.Tensor:
     """Logits `(volumes, slices, K, *plane)` of nothing: of several channels the first is the background."""
-    logits = result.new_full((*volumes_slices, *result.shape[1:]), -_CERTAIN)
+    shape = (*volumes_slices, *result.shape[1:])
+    on_file = result.device.type == "cpu" and result.dtype == torch.float32
+    logits = zero_tensor(shape) if on_file else result.new_empty(shape)
+    logits.fill_(-_CERTAIN)
     if result.shape[1] > 1:
         logits[:, :, 0] = _CERTAIN
     return logits

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from sliceweave.pipelines.errors import InputError
@@ -73,7 +74,7 @@ def reference_volumes_ml(label: str | None, scan: Scan, labels: Mapping[int, str
     if not same_grid(reference.geometry, scan.geometry):
         logger.warning("no reference volume: %s does not lie on the grid of its image", label)
         return {}
-    found = set(np.unique(reference.voxels).tolist()) - {0}
+    found = set(pd.unique(reference.voxels.ravel("K")).tolist()) - {0}  # sorted, they would need twice the memory
     if len(labels) == 1 and len(found) <= 1:
         return {value: volume_ml(reference.voxels, scan.geometry) for value in labels}
     if unknown := sorted(found - {*labels}):

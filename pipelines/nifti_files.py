@@ -26,7 +26,8 @@ from sliceweave.pipelines.nifti_headers import (
     stored_dtype,
     voxel_offset,
 )
-from sliceweave.pipelines.swappable import empty_voxels, let_go
+from sliceweave.transforms.lean import LONG_BYTES
+from sliceweave.transforms.swappable import let_go, zeros
 
 _BROKEN = (
     *(OSError, EOFError, ValueError, OverflowError, KeyError),
@@ -57,7 +58,7 @@ def read_nifti(path: Path) -> Volume:
         OSError: the file cannot be opened.
     """
     nifti = NiftiFile.open(path)
-    voxels = empty_voxels(nifti.shape)
+    voxels: NDArray[np.float32] = zeros(nifti.shape, order="F", from_bytes=LONG_BYTES)  # NIfTI's order
     first = 0
     with np.errstate(over="ignore"):  # becomes an infinity, which is counted and reported
         for block in nifti.blocks():

@@ -19,8 +19,8 @@ from sliceweave.pipelines.geometry import Geometry
 from sliceweave.pipelines.itk_files import read_itk
 from sliceweave.pipelines.nifti_files import NiftiFile, Volume, read_nifti
 from sliceweave.pipelines.studies import CONVERSION_ADVICE, IMAGE_SUFFIXES, file_stem, image_suffix
-from sliceweave.pipelines.swappable import let_go
 from sliceweave.pipelines.volume_checks import check_finite
+from sliceweave.transforms.swappable import let_go
 
 if TYPE_CHECKING:
     from sliceweave.pipelines.intracranial import IntracranialSpace

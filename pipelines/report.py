@@ -71,7 +71,8 @@ class Report:
         self.claim(option)
         if not self._resumes:
             if os.path.exists(self._tables["volumes"].path):
-                logger.warning("%s: the tables of an earlier run are replaced", self.directory)
+                told = "%s: the tables of an earlier run are replaced; masks and pictures of studies it alone had stay"
+                logger.warning(told, self.directory)
             self._folder.clear()
             for name in self._tables:
                 remove(self.directory / f"{name}.parquet")

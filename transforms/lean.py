@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Any, cast
 
 import numpy as np
@@ -14,6 +16,7 @@ from torch import Tensor
 
 from sliceweave.transforms.dictionary import Eachd
 from sliceweave.transforms.regions import CropToRegiond, whole
+from sliceweave.transforms.swappable import zero_tensor
 
 LONG_BYTES = 300_000_000
 """Of float32 voxels, from which memory is what is scarce: some 290 slices of 512 × 512."""
@@ -87,7 +90,7 @@ class SliceChain:
         if self.crop is not None:
             ghost = cast(MetaTensor, self.crop.cropper.crop_pad(ghost, *box))
         ghost = self._resized(ghost)
-        result = torch.empty(ghost.shape)
+        result = zero_tensor(ghost.shape)
         rows, columns = (slice(int(low), int(high)) for low, high in list(zip(*box, strict=True))[:2])
         for slices, block in self._blocks(image):
             result[..., slices] = self._resized(MetaTensor(block[:, rows, columns])).as_tensor()
@@ -105,7 +108,7 @@ class SliceChain:
         if self.crop is None or self.crop.region == whole:
             return everything
         region = self.crop.region
-        counts = np.sum([region.seen(block[0].numpy()) for _, block in self._blocks(image)], axis=0)
+        counts = reduce(add, (region.seen(block[0].numpy()) for _, block in self._blocks(image)))
         first, last = generate_spatial_bounding_box(region.mask(counts, shape), allow_smaller=True)
         return np.array([*first[:2], 0]), np.array([*last[:2], shape[2]])
 

@@ -7,10 +7,11 @@ import numpy as np
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
-from monai.utils import convert_to_numpy
+from monai.utils import convert_to_dst_type, convert_to_numpy
 from numpy.typing import NDArray
 
-from sliceweave.transforms.skull import axial_axis, inside_skull
+from sliceweave.transforms.skull import axial_axis, slices_with_brain
+from sliceweave.transforms.swappable import zero_tensor
 
 _BELOW_MM = 30.0  # bone encloses no brain at the foramen magnum, and in some slices above it
 _SURE_MM = 80.0  # of brain that bone encloses; after a craniectomy there may be less, and its end is not the skull's
@@ -24,7 +25,7 @@ def neck_slices(voxels: NDArray[np.float32], affine_ras: NDArray[np.float64]) ->
     or scaled to 0…1.
     """
     step_mm = float(np.linalg.norm(affine_ras[:3, 2]))
-    slices = np.unique(inside_skull(voxels, affine_ras)[:, 2]) if axial_axis(affine_ras) == 2 else np.empty(0)
+    slices = slices_with_brain(voxels, affine_ras) if axial_axis(affine_ras) == 2 else np.empty(0)
     if affine_ras[2, 2] <= 0 or len(slices) == 0 or np.ptp(slices) * step_mm < _SURE_MM:
         return 0
     return max(0, int(slices[0] - np.ceil(_BELOW_MM / step_mm)))
@@ -52,6 +53,7 @@ class NoBloodInNeckd(MapTransform):
         count = neck_slices(voxels, np.asarray(convert_to_numpy(image.affine), np.float64).reshape(-1, 4, 4)[0])
         for key in self.key_iterator(case):
             if count and case[key].shape[1:] == image.shape[1:]:
-                case[key] = case[key].clone()
-                case[key][..., :count] = 0
+                kept = zero_tensor(case[key].shape)
+                kept[..., count:] = case[key][..., count:]
+                case[key] = convert_to_dst_type(kept, dst=case[key])[0]
         return case

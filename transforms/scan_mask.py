@@ -14,6 +14,8 @@ from nibabel.orientations import apply_orientation, io_orientation, ornt_transfo
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from sliceweave.transforms.swappable import zeros
+
 UNSURE = (0.25, 0.75)
 """Probabilities between which a voxel is neither clearly lesion nor clearly not."""
 
@@ -127,7 +129,7 @@ class MaskOnScand(MapTransform):
     def by_slice(self, probability: torch.Tensor, way: WayBack, key: Hashable) -> tuple[torch.Tensor, int]:
         """The mask `(1, I, J, K)`, and the unsure voxels."""
         volume = probability.as_tensor() if isinstance(probability, MetaTensor) else probability
-        mask = np.zeros(way.shape, np.uint8, order="F")  # as NIfTI stores it: each slice in one piece
+        mask = zeros(way.shape, np.uint8, order="F")  # as NIfTI stores it: each slice in one piece
         turned = apply_orientation(mask, way.turn)  # a view
         left, top = (slice(start, start + size) for start, size in zip(way.corner, way.box, strict=True))
         unsure = 0

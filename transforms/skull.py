@@ -52,15 +52,27 @@ def inside_skull(voxels: NDArray[np.float32], affine_ras: NDArray[np.float64]) -
     The scan may be of one slice or windowed: it needs no true HU, the uppermost values of a narrow range are bone.
     Small gaps in the skull are bridged. Along the `axial_axis` all indices are whole.
     """
+    axis = axial_axis(affine_ras)
+    inside, step = _enclosed_planes(voxels, affine_ras)
+    found = np.argwhere(inside)
+    factors = np.delete(voxels.shape, axis)[::-1] / np.array(inside.shape[1:])
+    rows_columns = (found[:, 1:] + 0.5) * factors - 0.5
+    return np.insert(rows_columns[:, ::-1], axis, found[:, 0] * step, axis=1)
+
+
+def slices_with_brain(voxels: NDArray[np.float32], affine_ras: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Numbers along the `axial_axis` of the slices, of some 3 mm apart, in which something is `inside_skull`."""
+    inside, step = _enclosed_planes(voxels, affine_ras)
+    return np.flatnonzero(inside.any((1, 2))) * step
+
+
+def _enclosed_planes(voxels: NDArray[np.float32], affine_ras: NDArray[np.float64]) -> tuple[NDArray[np.bool_], int]:
+    """What is `enclosed` in every few-th axial plane, and how many that are."""
     axis, spacing_mm = axial_axis(affine_ras), np.linalg.norm(affine_ras[:3, :3], axis=0)
     step = max(1, round(_SLICE_MM / spacing_mm[axis]))
     # Transposed, because planes of a volume in NIfTI's (Fortran) order are then contiguous.
     planes = np.moveaxis(voxels, axis, 2).T[::step]
-    inside = enclosed(planes, np.delete(spacing_mm, axis)[::-1], thresholds_hu(voxels, affine_ras))
-    found = np.argwhere(inside)
-    factors = np.array(planes.shape[1:]) / inside.shape[1:]
-    rows_columns = (found[:, 1:] + 0.5) * factors - 0.5
-    return np.insert(rows_columns[:, ::-1], axis, found[:, 0] * step, axis=1)
+    return enclosed(planes, np.delete(spacing_mm, axis)[::-1], thresholds_hu(voxels, affine_ras)), step
 
 
 def thresholds_hu(voxels: NDArray[np.float32], affine_ras: NDArray[np.float64]) -> tuple[float, float]:

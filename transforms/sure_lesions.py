@@ -1,15 +1,19 @@
 """Lesions of which a network is nowhere sure, taken out of its probabilities."""
 
+from typing import Literal
+
+import cc3d
 import numpy as np
 import torch
 from monai.config import KeysCollection, NdarrayOrTensor
 from monai.data import get_track_meta
 from monai.transforms import Transform
 from monai.utils import TransformBackends, convert_to_dst_type, convert_to_numpy, convert_to_tensor
+from numpy.typing import NDArray
 from scipy.ndimage import find_objects
-from skimage.filters import apply_hysteresis_threshold
 
 from sliceweave.transforms.dictionary import Eachd
+from sliceweave.transforms.swappable import zeros
 
 
 class KeepSureLesions(Transform):
@@ -34,22 +38,24 @@ class KeepSureLesions(Transform):
         if self.sure <= self.threshold:
             return probability
         channels = np.asarray(convert_to_numpy(probability), np.float32)
-        dropped = [self.unsure(channel) for channel in channels]
-        if not any(len(places) for places in dropped):
+        found = [self.unsure(channel) for channel in channels]
+        if not any(is_unsure.any() for _, is_unsure in found):
             return probability
-        kept = channels.copy()
-        for channel, places in zip(kept, dropped, strict=True):
-            channel[tuple(places.T)] = 0
+        kept = zeros(channels.shape)
+        kept[:] = channels
+        for channel, (box, is_unsure) in zip(kept, found, strict=True):
+            channel[box][is_unsure] = 0
         return convert_to_dst_type(kept, dst=probability)[0]
 
-    def unsure(self, channel: np.ndarray) -> np.ndarray:
-        """Indices (N, axes) of a channel's voxels in lesions of which nothing is sure."""
-        boxes = find_objects((channel > self.threshold).view(np.uint8))
-        if not boxes:
-            return np.empty((0, channel.ndim), int)
-        part = channel[boxes[0]]  # all lesions are in this one
-        is_unsure = (part > self.threshold) & ~apply_hysteresis_threshold(part, self.threshold, self.sure)
-        return np.argwhere(is_unsure) + [side.start for side in boxes[0]]
+    def unsure(self, channel: NDArray[np.float32]) -> tuple[tuple[slice, ...], NDArray[np.bool_]]:
+        """The box of all that exceeds the threshold in a channel, and which voxels in it belong to unsure lesions."""
+        is_found = channel > self.threshold
+        box = (find_objects(is_found.view(np.uint8)) or [(slice(0),) * channel.ndim])[0]
+        by_faces: Literal[4, 6] = 4 if channel.ndim == 2 else 6
+        lesions = cc3d.connected_components(is_found[box].astype(np.uint8, order="C"), connectivity=by_faces)
+        is_unsure = np.arange(lesions.max(initial=0) + 1) > 0
+        is_unsure[lesions[channel[box] > self.sure]] = False
+        return box, is_unsure[lesions]
 
 
 class KeepSureLesionsd(Eachd):

@@ -207,6 +207,13 @@ def test_a_folder_without_masks_is_told(folder: Path) -> None:
         find_pairs(f"{folder}/pred", f"{folder}/empty")
 
 
+def test_strata_are_of_haematomas_alone(folder: Path) -> None:
+    done = evaluate(folder, "--strata", "--task", "liver_tumor")
+    assert done.exit_code == 1
+    assert "--strata goes with haematomas" in str(done.exception)
+    assert not (folder / "out/strata.csv").exists()
+
+
 def test_strata_of_the_truth_and_their_tables_come_with_the_scores(folder: Path) -> None:
     done = evaluate(folder, "--strata")
     assert done.exit_code == 0, done.output

@@ -7,6 +7,7 @@ from monai.data import MetaTensor
 
 from sliceweave.transforms import NoBloodInNeckd
 from sliceweave.transforms.neck import neck_slices
+from sliceweave.transforms.skull import inside_skull, slices_with_brain
 
 STEP_MM = (2.0, 2.0, 5.0)
 SLICES, BASE = 42, 20  # the skull's base is at the 20th slice
@@ -54,6 +55,12 @@ def test_slices_far_below_the_skull_hold_no_blood(seen) -> None:
 def test_a_head_without_a_neck_stays_as_it_is() -> None:
     assert kept(head(slices=30, base=6)) == 0
     assert kept(head()[..., BASE:]) == 0
+
+
+def test_the_slices_with_brain_are_those_in_which_something_is_inside_the_skull() -> None:
+    found = slices_with_brain(head(), AFFINE)
+    assert len(found) > 5
+    np.testing.assert_array_equal(found, np.unique(inside_skull(head(), AFFINE)[:, 2]))
 
 
 def test_a_single_slice_and_a_trunk_stay_as_they_are() -> None:

@@ -1,8 +1,10 @@
 """Hysteresis: what is sure somewhere keeps its extent, the rest goes."""
 
+import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
+from skimage.filters import apply_hysteresis_threshold
 
 from sliceweave.transforms import KeepSureLesions, KeepSureLesionsd
 
@@ -27,6 +29,15 @@ def test_a_sure_lesion_keeps_its_extent_and_an_unsure_one_goes() -> None:
 
 def test_without_certainty_to_ask_for_nothing_changes() -> None:
     assert torch.equal(KeepSureLesions(0.2, 0.0)(probabilities()), probabilities())
+
+
+@pytest.mark.parametrize("shape", [(1, 20, 24, 9), (2, 16, 15)])
+def test_it_is_hysteresis_as_scikit_image_has_it(shape: tuple[int, ...]) -> None:
+    before = np.random.default_rng(4).random(shape, np.float32)
+    after = KeepSureLesions(0.6, 0.97)(torch.from_numpy(before)).numpy()
+    kept = np.stack([apply_hysteresis_threshold(channel, 0.6, 0.97) for channel in before])
+    assert 0 < kept.sum() < (before > 0.6).sum()
+    np.testing.assert_array_equal(after, np.where((before > 0.6) & ~kept, 0, before))
 
 
 def test_where_nothing_is_sure_nothing_is_left() -> None:
