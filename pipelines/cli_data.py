@@ -77,7 +77,7 @@ def prepare(
         Path | None, typer.Option(metavar="CSV", help="Both by patient: patient,pixel_size_mm,slice_thickness_mm.")
     ] = None,
     window: Annotated[
-        str, typer.Option(metavar="LOWEST,HIGHEST", help="HU that 8-bit images show as black and as white.")
+        str, typer.Option(metavar="LOW,HIGH", help="HU that 8-bit images show as black and as white.")
     ] = "",
 ) -> None:
     """Turn a data set as it is distributed into images/, labels/, dataset.csv and datalist.json.
@@ -98,8 +98,9 @@ def prepare(
     """
     from sliceweave.pipelines import prepare as preparing
     from sliceweave.pipelines.cases import PrepareOptions
+    from sliceweave.pipelines.options import intensity_window
     from sliceweave.pipelines.patients import Drawing
-    from sliceweave.pipelines.prepare_options import check_label, listed, recoding, value_range
+    from sliceweave.pipelines.prepare_options import check_label, listed, recoding
     from sliceweave.pipelines.prepare_tasks import prepare_task
     from sliceweave.pipelines.splits import parse_shares
 
@@ -110,7 +111,7 @@ def prepare(
         pixel_mm=pixel_size,
         thickness_mm=slice_thickness,
         spacing_csv=spacing,
-        window_hu=value_range(window),
+        window_hu=intensity_window(window or None, "window"),
         names=listed(names),
         series=series,
         recode=recoding(recode, labels),

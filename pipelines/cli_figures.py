@@ -22,7 +22,7 @@ def contours(
         str, typer.Option(metavar="auto|INDEX,…", help="Indices from 0; auto is the slice of the largest true area.")
     ] = "auto",
     window: Annotated[
-        str, typer.Option(metavar="LOWEST,HIGHEST", help="Shown as black and white; otherwise as the task is shown.")
+        str, typer.Option(metavar="LOW,HIGH", help="Shown as black and white; otherwise as the task is shown.")
     ] = "",
     task: Annotated[
         str, typer.Option(help="How such studies are looked at, such as hematoma; otherwise slices as stored.")
@@ -44,11 +44,12 @@ def contours(
     from sliceweave.pipelines.contour_rows import MaskFolders, PanelOptions, chosen_studies, masks_in
     from sliceweave.pipelines.contours import contours_of
     from sliceweave.pipelines.named_paths import named_paths
-    from sliceweave.pipelines.prepare_options import listed, slice_indices, value_range
+    from sliceweave.pipelines.options import intensity_window
+    from sliceweave.pipelines.prepare_options import listed, slice_indices
     from sliceweave.pipelines.study_kind import study_kind
 
     kind = study_kind(task) if task else None
-    options = PanelOptions(slice_indices(slices), value_range(window), margin, kind)
+    options = PanelOptions(slice_indices(slices), intensity_window(window or None, "window"), margin, kind)
     folders = {name: masks_in(folder) for name, folder in named_paths(models, "--models").items()}
     masks = MaskFolders(masks_in(truth), folders)
     chosen = chosen_studies(image, masks.truth, listed(studies))

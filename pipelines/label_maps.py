@@ -16,7 +16,7 @@ from sliceweave.pipelines.itk_files import read_itk_as_stored
 from sliceweave.pipelines.nifti_files import NiftiFile
 from sliceweave.pipelines.nifti_headers import scanner_header
 from sliceweave.pipelines.reading import find_sidecar, naming
-from sliceweave.pipelines.studies import IMAGE_SUFFIXES, image_suffix
+from sliceweave.pipelines.studies import READABLE, image_suffix
 
 MOST_LABELS = 1000
 _LARGEST_VALUE = 65535
@@ -72,7 +72,7 @@ def read_label_map(path: Path, study_id: str = "") -> LabelMap:
     with naming(path):
         suffix = image_suffix(path)
         if not suffix or not path.is_file():
-            raise InputError(f"expected a mask ({', '.join(IMAGE_SUFFIXES)}), got no such file; check the path")
+            raise InputError(f"expected a mask ({READABLE}), got no such file; check the path")
         open_file = _read_nifti if suffix.startswith(".nii") else _read_itk
         labels, affine_ras, header = open_file(path)
         geometry = Geometry.with_sidecar(affine_ras, header.get_data_shape(), find_map_sidecar(path, study_id))

@@ -12,7 +12,7 @@ from sliceweave.pipelines.csv_rows import read_csv_rows
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.file_names import IMAGE_ENDING, LABEL_ENDING
 from sliceweave.pipelines.folders import walk_visible
-from sliceweave.pipelines.studies import IMAGE_SUFFIXES, expand_glob, find_studies, id_of, image_suffix
+from sliceweave.pipelines.studies import READABLE, expand_glob, find_studies, id_of, image_suffix
 from sliceweave.pipelines.study_csv import strip_guard
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def find_masks(source: str | Path) -> list[MaskStudy]:
     elif glob.has_magic(text):
         masks = _masks_among(expand_glob(text), text)
     else:
-        raise InputError(f"'{text}' does not exist; expected masks: a folder, a glob, a CSV or a file ({_one_of()})")
+        raise InputError(f"'{text}' does not exist; expected masks: a folder, a glob, a CSV or a file ({READABLE})")
     return _with_unique_ids(masks)
 
 
@@ -79,7 +79,7 @@ def _beside_labels(folders: Collection[str]) -> Collection[str]:
 def _masks_among(paths: Iterable[Path], source: str) -> list[MaskStudy]:
     found = [path for path in sorted(set(paths)) if image_suffix(path) and not path.name.startswith(".")]
     if not found:
-        raise InputError(f"'{source}' holds no mask; expected {_one_of()} in it or its subfolders")
+        raise InputError(f"'{source}' holds no mask; expected {READABLE} in it or its subfolders")
     named = {(path.parent, mask_id(path)) for path in found if mask_id(path) != id_of(path)}
     masks = [path for path in found if mask_id(path) != id_of(path) or (path.parent, id_of(path)) not in named]
     if len(masks) < len(found):
@@ -119,7 +119,3 @@ def _with_unique_ids(masks: Sequence[MaskStudy]) -> list[MaskStudy]:
                 "rename one, or list them in a CSV (study_id,mask), each once"
             )
     return list(first.values())
-
-
-def _one_of() -> str:
-    return ", ".join(IMAGE_SUFFIXES)

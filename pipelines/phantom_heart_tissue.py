@@ -7,6 +7,7 @@ import numpy as np
 
 from sliceweave.pipelines.phantom_heart import Heart
 from sliceweave.pipelines.phantom_heart_chambers import SHAPE, STEP_MM, Chambers, axes_mm, draw_chambers, noise
+from sliceweave.pipelines.phantom_ultrasound import amplitude_of
 from sliceweave.transforms.lattice import Field, bump, ramp
 
 _NOTHING_DB = -90.0
@@ -36,7 +37,7 @@ def draw_echoes(heart: Heart, rng: np.random.Generator, probe_mm: Field) -> Echo
     aorta = _descending_aorta(heart, rng)
     tissue_db = np.where(aorta > 0, _NOTHING_DB, tissue_db)
     blood_db = np.where(np.maximum(trabeculated, aorta) > 0, rng.uniform(-34, -20) + 1.5 * noise(rng, 25), _NOTHING_DB)
-    return Echoes(_through_slice(_amplitude(tissue_db), rng), _amplitude(blood_db))
+    return Echoes(_through_slice(amplitude_of(tissue_db), rng), amplitude_of(blood_db))
 
 
 def _through_slice(amplitude: Field, rng: np.random.Generator) -> Field:
@@ -44,11 +45,6 @@ def _through_slice(amplitude: Field, rng: np.random.Generator) -> Field:
     thin = cv2.GaussianBlur(amplitude**2, (0, 0), rng.uniform(0.5, 1.0) / STEP_MM)
     thick = cv2.GaussianBlur(amplitude**2, (0, 0), rng.uniform(2, 4) / STEP_MM)
     return np.sqrt(thin + rng.uniform(0.02, 0.25) * thick)
-
-
-def _amplitude(level_db: Field) -> Field:
-    amplitude: Field = (10 ** (level_db / 20)).astype(np.float32)
-    return amplitude
 
 
 def _facing(distance_mm: Field, x: Field, z: Field) -> Field:

@@ -79,9 +79,9 @@ def draw_scanner(rng: np.random.Generator, sector: Sector) -> Scanner:
         focus_beams=(rng.uniform(0.8, 1.2) * sharp, rng.uniform(1.4, 2.2) * sharp),
         focus=bump((deep - rng.uniform(0.35, 0.7)) / 0.3).astype(np.float32),
         side_lobes=10 ** (rng.uniform(-34, -20) / 20),
-        gain=_amplitude(gain_db),
-        clutter=_amplitude(clutter_db - shadow_db),
-        hiss=_amplitude(hiss_db),
+        gain=amplitude_of(gain_db),
+        clutter=amplitude_of(clutter_db - shadow_db),
+        hiss=amplitude_of(hiss_db),
         grey_per_db=255 / range_db,
         grey=rng.uniform(65, 90) if faint else rng.uniform(95, 165),
         curve=rng.uniform(0.8, 1.35),
@@ -92,7 +92,8 @@ def draw_scanner(rng: np.random.Generator, sector: Sector) -> Scanner:
     )
 
 
-def _amplitude(level_db: Field) -> Field:
+def amplitude_of(level_db: Field) -> Field:
+    """Of echoes with these levels in dB."""
     amplitude: Field = (10 ** (level_db / 20)).astype(np.float32)
     return amplitude
 

@@ -1,6 +1,5 @@
 """What is typed after `sliceweave prepare`, checked before anything is read."""
 
-import math
 from collections.abc import Container
 
 from sliceweave.pipelines.errors import InputError
@@ -29,23 +28,6 @@ def check_label(label: int | None, labels: Container[int], option: str) -> None:
     """Raises InputError where an option names a label that the task does not have."""
     if label and label not in labels:
         raise InputError(f"{option} names the label {label}; the task has 0 and {labels}")
-
-
-def value_range(text: str) -> tuple[float, float] | None:
-    """`-20,100` as lowest and highest value; None for no text.
-
-    Raises:
-        InputError: not two rising numbers.
-    """
-    if not text:
-        return None
-    try:
-        lowest, highest = (float(part) for part in text.split(","))
-    except ValueError:
-        lowest = highest = math.nan
-    if not -math.inf < lowest < highest < math.inf:
-        raise InputError(f"--window is LOWEST,HIGHEST in HU such as -20,100, got '{text}'")
-    return lowest, highest
 
 
 def listed(text: str) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.geometry import Geometry
 from sliceweave.pipelines.itk_files import read_itk
 from sliceweave.pipelines.nifti_files import NiftiFile, Volume, read_nifti
-from sliceweave.pipelines.studies import CONVERSION_ADVICE, IMAGE_SUFFIXES, file_stem, image_suffix
+from sliceweave.pipelines.studies import CONVERSION_ADVICE, READABLE, file_stem, image_suffix
 from sliceweave.pipelines.volume_checks import check_finite
 from sliceweave.transforms.swappable import let_go
 
@@ -129,7 +129,7 @@ def naming(image: Path) -> Iterator[None]:
 def _read_volume(image: Path) -> Volume:
     suffix = image_suffix(image)
     if not suffix:
-        raise InputError(f"expected one of {', '.join(IMAGE_SUFFIXES)}, got '{image.suffix}'; {CONVERSION_ADVICE}")
+        raise InputError(f"expected one of {READABLE}, got '{image.suffix}'; {CONVERSION_ADVICE}")
     if image.exists() and not image.is_file():
         raise InputError("expected a file, got a folder or device; give the path of the image itself")
     return read_nifti(image) if suffix.startswith(".nii") else read_itk(image)

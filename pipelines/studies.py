@@ -18,6 +18,7 @@ from sliceweave.pipelines.study_csv import read_study_csv
 log = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
+READABLE = ", ".join(IMAGE_SUFFIXES)
 CONVERSION_ADVICE = "convert it first: sliceweave prepare TASK SOURCE DEST"
 _MASK_ENDINGS = ("_mask", "_label", "_seg")
 _FOREIGN_SUFFIXES = {".dcm": "DICOM", ".ima": "DICOM", ".png": "PNG", ".jpg": "JPG", ".jpeg": "JPG"}
@@ -60,7 +61,7 @@ def find_studies(source: str | Path) -> list[Study]:
     elif glob.has_magic(text):
         studies = _studies_among(expand_glob(text), text)
     else:
-        raise InputError(f"'{text}' does not exist; expected a folder, a glob, a CSV or an image ({_one_of()})")
+        raise InputError(f"'{text}' does not exist; expected a folder, a glob, a CSV or an image ({READABLE})")
     return _with_unique_ids(studies)
 
 
@@ -159,10 +160,6 @@ def _starts_as_dicom(path: Path) -> bool:
         return False
 
 
-def _one_of() -> str:
-    return ", ".join(IMAGE_SUFFIXES)
-
-
 def _nothing_found(source: str, foreign: str, mask_count: int) -> str:
     if foreign:
         return f"'{source}' holds no study that can be read, but {foreign}; {CONVERSION_ADVICE}"
@@ -170,8 +167,8 @@ def _nothing_found(source: str, foreign: str, mask_count: int) -> str:
         endings = ", ".join(_MASK_ENDINGS)
         return f"'{source}' holds no study, only {mask_count} files whose names end in {endings}; rename the images"
     if glob.has_magic(source) and not os.path.isdir(source):
-        return f"'{source}' matches no image; expected {_one_of()} (FOLDER/**/* looks into subfolders)"
-    return f"'{source}' holds no study; expected images in it or its subfolders ({_one_of()})"
+        return f"'{source}' matches no image; expected {READABLE} (FOLDER/**/* looks into subfolders)"
+    return f"'{source}' holds no study; expected images in it or its subfolders ({READABLE})"
 
 
 def _from_file(path: Path) -> list[Study]:
@@ -180,7 +177,7 @@ def _from_file(path: Path) -> list[Study]:
     if image_suffix(path):
         return [Study(id_of(path), path, _label_beside(path))]
     advice = CONVERSION_ADVICE if _foreign_kind(path) else "give such a file, a folder or a CSV"
-    raise InputError(f"'{path}' is not an image that can be read; expected {_one_of()}; {advice}")
+    raise InputError(f"'{path}' is not an image that can be read; expected {READABLE}; {advice}")
 
 
 def _with_unique_ids(studies: list[Study]) -> list[Study]:

@@ -11,7 +11,7 @@ from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.geometry import Geometry
 from sliceweave.pipelines.nifti_files import NiftiFile
 from sliceweave.pipelines.reading import sidecar_path
-from sliceweave.pipelines.studies import IMAGE_SUFFIXES, image_suffix
+from sliceweave.pipelines.studies import READABLE, image_suffix
 
 _SMALLEST_FIRST = (np.uint8, np.int16, np.uint16, np.int32)
 
@@ -24,7 +24,7 @@ def open_volume(path: Path) -> SliceStack:
     """
     suffix = image_suffix(path)
     if not suffix:
-        raise InputError(f"expected one of {', '.join(IMAGE_SUFFIXES)}, got '{path.suffix}'; convert it")
+        raise InputError(f"expected one of {READABLE}, got '{path.suffix}'; convert it")
     try:
         return _nifti_stack(path) if suffix.startswith(".nii") else _itk_stack(path)
     except OSError as error:

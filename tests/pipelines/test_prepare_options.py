@@ -3,14 +3,13 @@
 import pytest
 
 from sliceweave.pipelines.errors import InputError
-from sliceweave.pipelines.prepare_options import check_label, listed, recoding, value_range
+from sliceweave.pipelines.options import intensity_window
+from sliceweave.pipelines.prepare_options import check_label, listed, recoding
 
 
 def test_options_read_as_typed() -> None:
     assert recoding("2=1,1=0", [1]) == {2: 1, 1: 0}
     assert recoding("", [1]) == {}
-    assert value_range("-20,100") == (-20.0, 100.0)
-    assert value_range("") is None
     assert listed(" IPH, IVH ,") == ("IPH", "IVH")
 
 
@@ -31,5 +30,5 @@ def test_a_label_the_task_does_not_have_is_refused() -> None:
 
 @pytest.mark.parametrize("text", ["100,-20", "5", "5,5", "a,b", "0,inf", "nan,1", "1,2,3"])
 def test_a_window_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="--window is LOWEST,HIGHEST in HU"):
-        value_range(text)
+    with pytest.raises(InputError, match="--window is LOW,HIGH in HU"):
+        intensity_window(text, "window")
