@@ -22,10 +22,10 @@ PAINTED_7 := --studies 200 --kinds intraparenchymal=0.25,ventricular=0.3,subarac
 PAINTED_8 := --studies 180 --share-healthy 0.5
 PAINTED_22 := --studies 520 --share-healthy 0.3
 PAINTED_23 := --studies 640 --share-healthy 0.3
-# Half again as fast where the processor knows bf16; leave it out elsewhere.
-TRAINED_WITH_hematoma := --bf16 True
-TRAINED_WITH_lung_infection := --bf16 True
-TRAINED_WITH_liver_tumor := --bf16 True
+# Half again as fast where the processor knows bf16.
+TRAINED_WITH_hematoma := --bf16 auto
+TRAINED_WITH_lung_infection := --bf16 auto
+TRAINED_WITH_liver_tumor := --bf16 auto
 # Studies that the weights are scored on, 10 unless told otherwise. These differ most from one another.
 SCORED_ON_hematoma := 20
 SCORED_ON_liver_tumor := 20

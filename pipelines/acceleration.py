@@ -18,9 +18,9 @@ _SLICES_ON_GPU = 8
 
 
 def use_bf16(value: Any, device: torch.device | str = "cpu") -> bool:
-    """Whether slices are looked at in bf16 first: as told, or with `auto` where the device was made for it.
+    """Whether to compute in bf16 what may be: as told, or with `auto` where the device was made for it.
 
-    Elsewhere bf16 is emulated, and slower than float32.
+    Elsewhere bf16 is emulated, and slower than float32; who asks for it on such a processor is told so.
 
     Raises:
         InputError: none of auto, true and false.
@@ -29,9 +29,12 @@ def use_bf16(value: Any, device: torch.device | str = "cpu") -> bool:
         kind = torch.device(device).type
         return _has_bf16_units() if kind == "cpu" else kind == "cuda" and torch.cuda.is_bf16_supported(False)
     try:
-        return yes_or_no(value, "bf16")
+        is_wanted = yes_or_no(value, "bf16")
     except InputError as error:
         raise InputError(f"--bf16 is auto, True or False, got {value!r}") from error
+    if is_wanted and torch.device(device).type == "cpu" and not _has_bf16_units():
+        logger.warning("--bf16 True: this processor has no bf16 and is far slower with it; --bf16 auto asks it first")
+    return is_wanted
 
 
 def slices_a_batch(device: torch.device | str) -> int:

@@ -27,7 +27,7 @@ def run_inference(cohort: Path, weights: Path, stages: list[str], folder: Path, 
 @pytest.mark.parametrize(
     ("option", "typed", "words"),
     [
-        ("bf16", "maybe", "--bf16 is True or False, got 'maybe'"),
+        ("bf16", "maybe", "--bf16 is auto, True or False, got 'maybe'"),
         ("amp", "maybe", "--amp is True or False, got 'maybe'"),
         ("output_dir", "file/out", "cannot use file/out: Not a directory; choose another folder with --output_dir"),
         ("validation_share", "10%", "--validation_share is a number above 0 and at most 1, got '10%'"),

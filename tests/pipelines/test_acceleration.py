@@ -27,6 +27,16 @@ def test_auto_takes_bf16_where_the_processor_was_made_for_it(
     assert use_bf16(True) is True
 
 
+@pytest.mark.parametrize(("units", "told"), [((), 1), (("avx512_bf16",), 0)])
+def test_who_asks_for_bf16_where_it_is_emulated_is_told(
+    units: tuple[str, ...], told: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    processor_with(*units, monkeypatch=monkeypatch)
+    assert use_bf16(True)
+    assert not use_bf16(False)
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * told
+
+
 @pytest.mark.parametrize("expected", [True, False])
 def test_auto_asks_a_gpu_for_bf16_of_its_own(expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda emulated: expected and not emulated)
