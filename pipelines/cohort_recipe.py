@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sliceweave.pipelines.bundles import bundle_root
 from sliceweave.pipelines.errors import InputError
-from sliceweave.pipelines.typed_options import check_known, parse_options
+from sliceweave.pipelines.typed_options import check_option, parse_options
 
 if TYPE_CHECKING:
     from monai.bundle import ConfigParser
@@ -46,8 +46,8 @@ class Recipe:
                 raise InputError(f"{file} does not exist; expected the bundle's {Path(file).name}")
         parser.read_config(list(self.files))
         parser.read_meta(meta)
-        for name in self.options:
-            check_known(name, [str(known) for known in parser.get()])
+        for name, value in self.options.items():
+            check_option(name, value, parser.get())
         parser.update({**self.options, **others})
         return parser
 

@@ -16,7 +16,7 @@ Finish = Callable[[Field, ScanGrid, np.random.Generator], Field]
 """What a scanner adds to a slice: kernel, noise, padding."""
 
 _DETAIL_MM = 0.9
-_LAYER_MM = 1.6
+_LAYER_MM, _MOST_LAYERS = 1.6, 8
 _FINEST_MM, _MOST_POINTS = 0.7, 4e6
 
 
@@ -128,7 +128,7 @@ def _layers_mm(session: _Session, k: int, stride: int) -> NDArray[np.float32]:
     """World positions (layers, columns, rows, 3) at which a slice is evaluated, every `stride` pixels."""
     grid = session.grid
     columns, rows = (np.arange(span.start, span.stop, stride) + (stride - 1) / 2 for span in session.window)
-    count = int(np.clip(round(grid.slice_thickness_mm[k] / _LAYER_MM), 1, 16))
+    count = int(np.clip(round(grid.slice_thickness_mm[k] / _LAYER_MM), 1, _MOST_LAYERS))
     heights_mm = ((np.arange(count) + 0.5) / count - 0.5) * grid.slice_thickness_mm[k]
     plane = columns[:, None, None] * grid.steps_ras_mm[:, 0] + rows[None, :, None] * grid.steps_ras_mm[:, 1]
     along = (heights_mm[:, None] * grid.normal_ras).astype(np.float32)

@@ -79,12 +79,12 @@ def check_studies(task: str, images: Sequence[Path], results: Path) -> float:
 
 @pytest.fixture(scope="module")
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> FolderOf:
-    """Folder of two generated studies, of twelve slices or frames."""
+    """Folder of two generated studies, of ten slices or frames."""
 
     @cache
     def generate(task: str) -> Path:
         folder = tmp_path_factory.mktemp(f"{task}-phantoms")
-        write_phantoms(task, folder, 2, 9100, phantom_task(task).options.with_slices(12), workers=1)
+        write_phantoms(task, folder, 2, 9100, phantom_task(task).options.with_slices(10), workers=1)
         return folder
 
     return generate

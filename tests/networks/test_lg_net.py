@@ -65,13 +65,13 @@ def test_rse_without_feature_fusion_is_refused() -> None:
 
 
 @pytest.mark.slow
-def test_the_papers_preset_at_512_stays_under_4_gb() -> None:
-    """One affinity matrix of the top level would be 275 GB."""
+def test_the_papers_preset_never_holds_an_affinity_matrix() -> None:
+    """One of the top level would be 17 GB here, and 275 GB at the paper's 512, which takes five minutes on one core."""
     code = (
         "import torch; from sliceweave.networks import LGNet\n"
         "with torch.inference_mode():\n"
-        "    logits = LGNet(2, 1, 1).eval()(torch.rand(1, 1, 512, 512))\n"
-        "assert logits.shape == (1, 1, 512, 512) and logits.isfinite().all()\n"
+        "    logits = LGNet(2, 1, 1).eval()(torch.rand(1, 1, 256, 256))\n"
+        "assert logits.shape == (1, 1, 256, 256) and logits.isfinite().all()\n"
         "print(open('/proc/self/status').read())"
     )
     if not os.path.exists("/proc/self/status"):
@@ -79,4 +79,4 @@ def test_the_papers_preset_at_512_stays_under_4_gb() -> None:
     status = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     peak = re.search(r"VmHWM:\s+(\d+) kB", status)
     assert peak is not None
-    assert int(peak[1]) * 1024 < 4e9
+    assert int(peak[1]) * 1024 < 2e9

@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 from miniature_volumes import write_pairs
+from typer.testing import CliRunner
+
+from sliceweave.pipelines.cli import app
+from sliceweave.pipelines.errors import InputError
 
 
 def sliceweave(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -36,12 +40,21 @@ def test_the_bundle_command_prints_a_folder_from_any_directory(tmp_path: Path) -
         (["strata", ".", "--out", "out", "--cases", "U-Net=cases.csv"], "cases.csv: expected a CSV table"),
     ],
 )
-def test_a_mistake_is_one_line_and_status_1(arguments: list[str], words: str, tmp_path: Path) -> None:
+def test_a_mistake_is_one_line_for_the_user(
+    arguments: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("in the way")
-    done = sliceweave(*arguments, cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, arguments)
+    assert isinstance(done.exception, InputError)
+    assert words in str(done.exception)
+    assert len(str(done.exception).splitlines()) == 1
+
+
+def test_a_mistake_ends_the_process_with_one_line_and_status_1(tmp_path: Path) -> None:
+    done = sliceweave("volumes", ".", "--out", "out", "--labels", "femoral", cwd=tmp_path)
     assert done.returncode == 1
-    assert done.stderr.startswith("error: ")
-    assert words in done.stderr
+    assert done.stderr.startswith("error: --labels is VALUE=NAME")
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -55,10 +68,12 @@ def test_a_mistake_is_one_line_and_status_1(arguments: list[str], words: str, tm
         ["phantom", "hematoma", "d", "--tilt", "-45.5"],
     ],
 )
-def test_wrong_usage_is_not_status_0(arguments: list[str], tmp_path: Path) -> None:
-    done = sliceweave(*arguments, cwd=tmp_path)
-    assert done.returncode == 2
+def test_wrong_usage_is_not_status_0(arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 2
     assert "Traceback" not in done.stderr
+    assert not any(tmp_path.iterdir())
 
 
 def test_help_is_light_and_the_version_is_the_packages(tmp_path: Path) -> None:

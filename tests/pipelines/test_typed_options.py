@@ -31,6 +31,26 @@ def test_a_misspelt_option_is_refused_with_the_one_it_may_have_meant(
         refuse_unknown_options()
 
 
+def test_a_plain_option_is_never_mistaken_for_a_component(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    type_as_bundle_run(monkeypatch, "run", "--config_file", config, "--infere", "True")
+    with pytest.raises(InputError, match=r"no option --infere$"):
+        refuse_unknown_options()
+
+
+@pytest.mark.parametrize("value", ["False", "3", "sliding"])
+def test_a_plain_value_for_a_component_is_refused(value: str, config: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    type_as_bundle_run(monkeypatch, "run", "--config_file", config, "--inferer", value)
+    words = f"^--inferer is a component of the bundle, got {value}; set its parts, as --inferer::PART VALUE$"
+    with pytest.raises(InputError, match=words):
+        refuse_unknown_options()
+
+
+@pytest.mark.parametrize("value", ["@other", "$None", "{'slab':5}", "None"])
+def test_a_component_may_be_put_in_place_of_another(value: str, config: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    type_as_bundle_run(monkeypatch, "run", "--config_file", config, "--inferer", value)
+    refuse_unknown_options()
+
+
 def test_options_of_monai_and_of_any_of_the_files_are_known(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
     options = ["--threshold", "0.9", "--inferer::slab", "5", "--page", "True", "--bundle_root", ".", "--run_id", "run"]
     type_as_bundle_run(monkeypatch, "run", "training", "--config_file", config, *options)
