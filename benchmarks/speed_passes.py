@@ -136,7 +136,7 @@ def training(studies: Path, runs: int) -> dict[str, float]:
 
 
 def stages(image: Path, runs: int) -> dict[str, float]:
-    """Median seconds of each stage of one study, by the hematoma bundle."""
+    """Median seconds of each stage of one study, by the hematoma bundle, and how many slices the network is asked."""
     from monai.data import decollate_batch, list_data_collate
 
     from sliceweave.pipelines.file_stamps import sha256_of
@@ -185,7 +185,8 @@ def stages(image: Path, runs: int) -> dict[str, float]:
     steps = (read, load, check, infer, invert, measure, write, picture)
     seconds = medians({step.__name__: step for step in steps}, runs)
     preprocess = seconds.pop("load") - seconds["read"]  # the chain reads too
-    return {"import": IMPORTED_S, "preprocess": preprocess, **seconds}
+    asked = parser.get_parsed_content("inferer").asked(state["batch"]["image"][0])
+    return {"import": IMPORTED_S, "preprocess": preprocess, **seconds, "slices asked": len(asked)}
 
 
 def slab_widths(widths: list[int], runs: int) -> dict[int, float]:
