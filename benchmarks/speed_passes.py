@@ -1,6 +1,6 @@
 """What `speed.py` times within one process: the stages of a study, passes of networks, growth. Prints JSON on one line.
 
-`python benchmarks/speed_passes.py stages STUDY.nii.gz` | `training STUDIES` | `passes` | `compile` | `slabs`;
+`python benchmarks/speed_passes.py stages STUDY.nii.gz` | `training STUDIES` | `passes` | `gpu` | `compile` | `slabs`;
 `--runs 5`. Contenders take turns.
 """
 
@@ -21,12 +21,12 @@ import torch  # noqa: E402
 from monai.bundle import ConfigParser  # noqa: E402
 
 from sliceweave.networks import InceptionResUNet, LGNet, SelfAttentionUNet  # noqa: E402
-from sliceweave.pipelines.acceleration import for_inference, use_bf16  # noqa: E402
+from sliceweave.pipelines.acceleration import for_inference, slices_a_batch, use_bf16  # noqa: E402
 from sliceweave.pipelines.bundles import bundle_root  # noqa: E402
 from sliceweave.pipelines.network_table import operations  # noqa: E402
 
 IMPORTED_S = time.perf_counter() - BEGAN
-MATRIX_SIDE = 2048
+MATRIX_SIDE, GPU_MATRIX_SIDE = 2048, 8192
 SLOW_S = 20.0
 LONG_FLOOR_S = 5.0  # a network that takes minutes is timed as inference runs it, and not as it was trained
 
@@ -63,6 +63,33 @@ def matrix_rate(kind: torch.dtype, runs: int) -> float:
     """Operations a second of a large matrix product."""
     left, right = (torch.rand(MATRIX_SIDE, MATRIX_SIDE).to(kind) for _ in range(2))
     return 2 * MATRIX_SIDE**3 / medians({"": lambda: left @ right}, runs)[""]
+
+
+def on_gpu(name: str, runs: int) -> dict[str, float]:
+    """The network as inference runs it on a GPU, by the slice, and its share of what a large matrix product does there.
+
+    The product is of `GPU_MATRIX_SIDE`, in bf16 as the network is.
+    """
+    device = torch.device("cuda")
+    make, (_, *shape) = PASSES[name]
+    batch = slices_a_batch(device)
+    network = for_inference(make().to(device), device)
+    slabs = torch.rand(batch, *shape, device=device)
+    left, right = (torch.rand(GPU_MATRIX_SIDE, GPU_MATRIX_SIDE, device=device).bfloat16() for _ in range(2))
+
+    def look() -> None:
+        with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16):
+            network(slabs)
+        torch.cuda.synchronize()
+
+    def multiply() -> None:
+        torch.matmul(left, right)
+        torch.cuda.synchronize()
+
+    seconds = medians({"look": look, "multiply": multiply}, 10 * runs)
+    rate = 2 * GPU_MATRIX_SIDE**3 / seconds["multiply"]
+    share = batch * operations(make().to("meta"), tuple(shape)) / seconds["look"] / rate
+    return {"s a slice": seconds["look"] / batch, "its matrix rate, TFLOP/s": rate / 1e12, "share of that rate": share}
 
 
 def network_passes(names: list[str], runs: int) -> list[dict[str, Any]]:
@@ -211,7 +238,7 @@ def slab_widths(widths: list[int], runs: int) -> dict[int, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("stages", "training", "passes", "compile", "slabs"))
+    parser.add_argument("what", choices=("stages", "training", "passes", "gpu", "compile", "slabs"))
     parser.add_argument("data", nargs="?", type=Path)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--quick", action="store_true")
@@ -222,6 +249,8 @@ def main() -> None:
         found = training(arguments.data, arguments.runs)
     elif arguments.what == "compile":
         found = compiling(QUICK[0], arguments.runs)
+    elif arguments.what == "gpu":
+        found = on_gpu(QUICK[0], arguments.runs)
     elif arguments.what == "passes":
         found = network_passes([*(QUICK if arguments.quick else PASSES)], arguments.runs)
     else:
