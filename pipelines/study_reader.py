@@ -17,7 +17,6 @@ from sliceweave.pipelines.file_stamps import sha256_of
 from sliceweave.pipelines.geometry import Geometry
 from sliceweave.pipelines.reading import Scan, find_sidecar, naming, read_scan
 from sliceweave.pipelines.studies import image_suffix
-from sliceweave.transforms.lean import LONG_BYTES
 
 MOST_KEPT_BYTES = 600_000_000
 """Of voxels: a study that would exceed it is read twice, for then memory is what is scarce."""
@@ -82,7 +81,7 @@ class StudyReader(ImageReader):
     def get_data(self, img: tuple[Path, ...]) -> tuple[Any, dict[str, Any]]:
         """The voxels (I, J, K), and the metadata MONAI needs: affine in RAS mm, shape, and that there is no channel.
 
-        Those of a long study are a tensor: of an array MONAI would make a copy in C order.
+        As a tensor: of an array MONAI would make a copy in C order, in which slices are no longer in one piece.
 
         Raises:
             InputError: see `read_scan`; or several files.
@@ -100,5 +99,4 @@ class StudyReader(ImageReader):
             MetaKeys.ORIGINAL_CHANNEL_DIM: "no_channel",
             MetaKeys.SPACE: SpaceKeys.RAS,
         }
-        is_long = scan.voxels.nbytes >= LONG_BYTES
-        return (torch.from_numpy(scan.voxels) if is_long else scan.voxels), meta
+        return torch.from_numpy(scan.voxels), meta

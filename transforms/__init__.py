@@ -1,6 +1,7 @@
 """What happens to one case: array transforms and their dictionary twins, in MONAI's form."""
 
 from sliceweave.transforms.appearance import APPEARANCE_CHANCES, RandomizeAppearance, RandomizeAppearanced
+from sliceweave.transforms.bone import MarkBoned, NoBloodInBoned
 from sliceweave.transforms.hard_negatives import (
     HARD_NEGATIVE_CHANCES,
     SynthesizeHardNegatives,
@@ -39,9 +40,11 @@ __all__ = [
     "KeepSureLesions",
     "KeepSureLesionsd",
     "LeanCompose",
+    "MarkBoned",
     "MaskOnScand",
     "MedianDenoise",
     "MedianDenoised",
+    "NoBloodInBoned",
     "NoBloodInNeckd",
     "RandomizeAppearance",
     "RandomizeAppearanced",

@@ -102,7 +102,7 @@ class HeadHU(Transform):
 
     def __call__(self, img: NdarrayOrTensor) -> torch.Tensor:
         image = convert_to_tensor(img, dtype=torch.float32, track_meta=get_track_meta())
-        voxels = np.asarray(convert_to_numpy(image))
+        voxels = convert_to_tensor(image, track_meta=False).cpu().numpy()
         is_volume = voxels.ndim == 4
         located = is_volume and isinstance(image, MetaTensor)
         affine_ras = np.asarray(convert_to_numpy(image.affine)) if located else np.eye(4)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from monai.config import KeysCollection, NdarrayOrTensor
 from monai.transforms import CropForegroundd
-from monai.utils import convert_to_numpy
+from monai.utils import convert_to_tensor
 from numpy.typing import NDArray
 from skimage.morphology import dilation, disk, opening
 from skimage.segmentation import clear_border
@@ -35,7 +35,7 @@ class Region:
     found: Callable[[NDArray[np.int64], tuple[int, ...]], NDArray[np.bool_] | None]
 
     def __call__(self, image: NdarrayOrTensor) -> torch.Tensor:
-        voxels = np.asarray(convert_to_numpy(image))[0]
+        voxels = convert_to_tensor(image, track_meta=False)[0].cpu().numpy()
         return self.mask(self.seen(voxels), voxels.shape).expand(1, *voxels.shape)
 
     def mask(self, counts: NDArray[np.int64], shape: tuple[int, ...]) -> torch.Tensor:

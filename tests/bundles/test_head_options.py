@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from bundle_runs import config_files
 from monai.bundle import ConfigParser
-from monai.transforms import Compose
+from monai.transforms import Compose, Orientationd
 
 from sliceweave.pipelines.bundles import bundle_root
 from sliceweave.pipelines.errors import InputError, input_error_in
 from sliceweave.pipelines.small_lesions import DropSmallLesionsd
-from sliceweave.transforms import HeadHUd, KeepSureLesionsd, NoBloodInNeckd, WindowHUd
+from sliceweave.transforms import HeadHUd, KeepSureLesionsd, MarkBoned, NoBloodInBoned, NoBloodInNeckd, WindowHUd
 
 CHAINS = {
     "inference": (["inference"], "preprocessing"),
@@ -71,8 +71,18 @@ def test_masks_lose_small_lesions_after_the_threshold_on_the_scans_own_grid(stag
     chain = steps(parsed(stages, name, min_lesion_ml=0.3))
     assert isinstance(chain[-1], DropSmallLesionsd)
     assert chain[-1].min_lesion_ml == 0.3
+    assert isinstance(chain[-2], NoBloodInBoned)
     names = [type(step).__name__ for step in chain]
-    assert names[-3:-1] == ["Invertd", "AsDiscreted"] or names[-2] == "MaskOnScand"  # which inverts and decides
+    assert names[-4:-2] == ["Invertd", "AsDiscreted"] or names[-3] == "MaskOnScand"  # which inverts and decides
+
+
+@pytest.mark.parametrize("stage", CHAINS)
+def test_bone_is_marked_before_the_scan_is_turned(stage: str) -> None:
+    stages, name = CHAINS[stage]
+    chain = steps(parsed(stages, name, override_intensity=(0, 80)))
+    kinds = [type(step) for step in chain]
+    assert kinds.index(MarkBoned) < kinds.index(Orientationd)
+    assert chain[kinds.index(MarkBoned)].override == (0.0, 80.0)
 
 
 @pytest.mark.parametrize("stage", CLEANED)
