@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 from monai.transforms import Compose, Orientationd, Resized
-from monai.transforms.utils import generate_spatial_bounding_box
 from monai.utils import ensure_tuple
 from torch import Tensor
 
@@ -104,13 +103,10 @@ class SliceChain:
 
     def _box(self, image: MetaTensor, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         """First voxel and the one after the last, of what is cropped to."""
-        everything = np.zeros(3, int), np.array(shape)
         if self.crop is None or self.crop.region == whole:
-            return everything
+            return np.zeros(3, int), np.array(shape)
         region = self.crop.region
-        counts = reduce(add, (region.seen(block[0].numpy()) for _, block in self._blocks(image)))
-        first, last = generate_spatial_bounding_box(region.mask(counts, shape), allow_smaller=True)
-        return np.array([*first[:2], 0]), np.array([*last[:2], shape[2]])
+        return region.box(reduce(add, (region.seen(block[0].numpy()) for _, block in self._blocks(image))), shape)
 
     def _blocks(self, image: MetaTensor) -> Iterator[tuple[slice, Tensor]]:
         """Some slices at a time, turned and with their final values: which they are, and `(C, H, W, n)`."""

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
 import torch
 from monai.config import KeysCollection, NdarrayOrTensor
-from monai.transforms import CropForegroundd
+from monai.transforms import CropForeground, CropForegroundd
+from monai.transforms.utils import generate_spatial_bounding_box
 from monai.utils import convert_to_tensor
 from numpy.typing import NDArray
 from skimage.morphology import dilation, disk, opening
@@ -35,13 +37,21 @@ class Region:
     found: Callable[[NDArray[np.int64], tuple[int, ...]], NDArray[np.bool_] | None]
 
     def __call__(self, image: NdarrayOrTensor) -> torch.Tensor:
-        voxels = convert_to_tensor(image, track_meta=False)[0].cpu().numpy()
-        return self.mask(self.seen(voxels), voxels.shape).expand(1, *voxels.shape)
+        return self.mask(self.seen(_voxels(image)), image.shape[1:]).expand(1, *image.shape[1:])
+
+    def box(self, counts: NDArray[np.int64], shape: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The first voxel of the box around it, all slices, in a study of that shape, and the one after the last."""
+        first, end = generate_spatial_bounding_box(self.mask(counts, shape), allow_smaller=True)
+        return np.array([*first[:2], 0]), np.array([*end[:2], shape[2]])
 
     def mask(self, counts: NDArray[np.int64], shape: tuple[int, ...]) -> torch.Tensor:
         """The mask `(1, H, W, 1)` in a study of that shape (H, W, S)."""
         found = self.found(counts, shape)
         return torch.from_numpy(np.ones(shape[:2], bool) if found is None else found)[None, ..., None]
+
+
+def _voxels(image: NdarrayOrTensor) -> NDArray[np.float32]:
+    return np.asarray(convert_to_tensor(image, track_meta=False)[0].cpu())
 
 
 def _lungs_seen(voxels: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -106,6 +116,14 @@ REGIONS: dict[str, Region] = {"whole": whole, "body": body, "lungs": lungs}
 """What can be cropped to: each finds the mask of it in an image that is windowed as its bundle windows it."""
 
 
+class _RegionCrop(CropForeground):
+    """MONAI's crop to the box of a mask, which is the same in all slices and need not be looked for in each."""
+
+    def compute_bounding_box(self, img: torch.Tensor) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        region = cast(Region, self.select_fn)
+        return region.box(region.seen(_voxels(img)), img.shape[1:])
+
+
 class CropToRegiond(CropForegroundd):
     """A case cropped to the box around a region of its `image`: `(C, H, W, S)` → `(C, h, w, s)`; can be inverted.
 
@@ -121,3 +139,4 @@ class CropToRegiond(CropForegroundd):
             raise ValueError(f"region is one of {', '.join(REGIONS)}, got {region!r}")
         self.region = REGIONS[region]
         super().__init__(keys, "image", self.region, allow_smaller=True, start_coord_key=None, end_coord_key=None)
+        self.cropper = _RegionCrop(self.region, allow_smaller=True)
