@@ -91,7 +91,8 @@ def measure_labels(
     """
     if labels.shape != geometry.shape:
         raise InputError(f"the mask's shape is {labels.shape}, expected its scan's {geometry.shape}")
-    boxes = dict(enumerate(find_objects(labels), 1))
+    held = _box_of(labels)
+    boxes = {n: _shifted(box, held) for n, box in enumerate(find_objects(labels[held]), 1) if box} if held else {}
     regions = {
         value: _Region(labels[box] == value, box, geometry) if (box := boxes.get(value)) else None for value in values
     }
@@ -128,11 +129,8 @@ class _Region:
         voxels = np.asarray(mask)
         if voxels.shape != geometry.shape:
             raise InputError(f"the mask's shape is {voxels.shape}, expected its scan's {geometry.shape}")
-        extents = [np.flatnonzero(voxels.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
-        if not len(extents[0]):
-            return None
-        i, j, k = (slice(int(extent[0]), int(extent[-1]) + 1) for extent in extents)
-        return cls(voxels[i, j, k] != 0, (i, j, k), geometry)
+        box = _box_of(voxels)
+        return None if box is None else cls(voxels[box] != 0, box, geometry)
 
     @property
     def thicknesses_mm(self) -> NDArray[np.float64]:
@@ -181,6 +179,15 @@ def _lesions_of(region: _Region) -> list[Lesion]:
     boxes = [box for box in find_objects(labels) if box is not None]
     parts = [_Region(labels[box] == n, _shifted(box, region.box), region.geometry) for n, box in enumerate(boxes, 1)]
     return sorted((_lesion(part) for part in parts), key=lambda lesion: lesion.volume_ml, reverse=True)
+
+
+def _box_of(voxels: NDArray[Any]) -> tuple[slice, slice, slice] | None:
+    """What holds all voxels that are not zero; None where there are none."""
+    extents = [np.flatnonzero(voxels.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
+    if not len(extents[0]):
+        return None
+    i, j, k = (slice(int(extent[0]), int(extent[-1]) + 1) for extent in extents)
+    return i, j, k
 
 
 def _shifted(box: tuple[slice, ...], outer: tuple[slice, slice, slice]) -> tuple[slice, slice, slice]:

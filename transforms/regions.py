@@ -116,7 +116,7 @@ REGIONS: dict[str, Region] = {"whole": whole, "body": body, "lungs": lungs}
 """What can be cropped to: each finds the mask of it in an image that is windowed as its bundle windows it."""
 
 
-class _RegionCrop(CropForeground):
+class RegionCrop(CropForeground):
     """MONAI's crop to the box of a mask, which is the same in all slices and need not be looked for in each."""
 
     def compute_bounding_box(self, img: torch.Tensor) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -139,4 +139,4 @@ class CropToRegiond(CropForegroundd):
             raise ValueError(f"region is one of {', '.join(REGIONS)}, got {region!r}")
         self.region = REGIONS[region]
         super().__init__(keys, "image", self.region, allow_smaller=True, start_coord_key=None, end_coord_key=None)
-        self.cropper = _RegionCrop(self.region, allow_smaller=True)
+        self.cropper = RegionCrop(self.region, allow_smaller=True)

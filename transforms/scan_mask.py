@@ -14,6 +14,7 @@ from nibabel.orientations import apply_orientation, io_orientation, ornt_transfo
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from sliceweave.transforms.regions import RegionCrop
 from sliceweave.transforms.swappable import zeros
 
 UNSURE = (0.25, 0.75)
@@ -23,7 +24,7 @@ UNSURE_VOXELS = "unsure_voxels"
 """Key under which `MaskOnScand` leaves their number."""
 
 _CLEARLY_NOT = 0.2
-_KNOWN_STEPS = (["Orientation", "Resize"], ["Orientation", "CropForeground", "Resize"])
+_KNOWN_STEPS = (["Orientation", "Resize"], ["Orientation", RegionCrop.__name__, "Resize"])
 
 
 def unsure_voxels(probability: torch.Tensor) -> int:
@@ -133,14 +134,21 @@ class MaskOnScand(MapTransform):
         turned = apply_orientation(mask, way.turn)  # a view
         left, top = (slice(start, start + size) for start, size in zip(way.corner, way.box, strict=True))
         unsure = 0
-        for number in range(turned.shape[2]):
-            seen = volume[..., number]
-            if _lesion(seen).max() <= _CLEARLY_NOT and not self.decided(seen, key).any():
-                continue
-            plane = way.plane(seen)
+        for number in self.shown(volume, key):
+            plane = way.plane(volume[..., number])
             unsure += unsure_voxels(plane)
             turned[left, top, number] = self.decided(plane, key).cpu().numpy()
         return torch.from_numpy(mask[None]), unsure
+
+    def shown(self, volume: torch.Tensor, key: Hashable) -> list[int]:
+        """Numbers of the slices in which some pixel of the network's plane comes near the threshold or exceeds it."""
+        slices = volume.unbind(-1)
+        highest = torch.stack([_lesion(seen).max() for seen in slices])
+        near = highest > _CLEARLY_NOT
+        if len(volume) == 1:  # decided voxel by voxel: where the highest is none, none is
+            near |= self.decided(highest.view(1, 1, -1), key)[0] > 0
+            return [int(number) for number in near.nonzero()]
+        return [n for n, seen in enumerate(slices) if near[n] or self.decided(seen, key).any()]
 
     def decided(self, probability: torch.Tensor, key: Hashable) -> torch.Tensor:
         """Label values `(h, w)` of one slice `(C, h, w)`."""

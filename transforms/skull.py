@@ -28,7 +28,7 @@ def real_values(voxels: NDArray[np.float32], affine_ras: NDArray[np.float64]) ->
     """(N,) values of every few-th voxel, some 2 mm apart, without padding (-1024 HU and all below)."""
     spacing_mm = np.linalg.norm(affine_ras[:3, :3], axis=0)
     steps = np.maximum(1, np.round(PIXEL_MM / spacing_mm)).astype(int)
-    sample = voxels[:: steps[0], :: steps[1], :: steps[2]]
+    sample = voxels[:: steps[0], :: steps[1], :: steps[2]].ravel(order="K")
     return sample[sample > LOWEST_HU]
 
 
