@@ -10,8 +10,9 @@ labelled ones and the GE series also run as other kinds of input: HU (cut-off en
 A slice's score is the mean of its 50 mm² of highest probability, or its lesion area in the mask. The AUC is over all
 slices of whole studies, of which a single one bleeds, and over these and the labelled slices.
 
-Other weights may need `--config 2.5d` and options, as in
-`--options slab=5 "widths=[24,48,96,192]" "plane_size=[512,512]" threshold=0.4`.
+Other weights are decided at 0.5 and without certainty, unless `--options threshold=0.2 sure=0.85` compares them with
+the shipped ones as these are decided. They may need `--config 2.5d` and more options, as in
+`--options slab=5 "widths=[24,48,96,192]" "plane_size=[512,512]"`.
 """
 
 import argparse
