@@ -10,13 +10,18 @@ from monai.transforms import MapTransform
 from monai.utils import convert_to_numpy, convert_to_tensor
 from numpy.typing import NDArray
 
-from sliceweave.transforms.skull import NARROW_RANGE_HU, bone_and_air_hu, intensity_range, real_values
+from sliceweave.transforms.skull import (
+    NARROW_RANGE_HU,
+    bone_and_air_hu,
+    intensity_range,
+    real_values,
+    slices_with_brain,
+)
 
 BONE = "bone"
 """Key under which `MarkBoned` leaves what is bone."""
 
 _DENSE_HU = 450.0  # halfway from blood to compact bone: a voxel above it is bone by more than half
-_BONE_SHARES = (0.01, 0.5)  # of a head CT's values
 _LOWEST_WHITE_HU = 80.0  # little blood is denser
 
 
@@ -25,20 +30,17 @@ def lowest_of_bone(
 ) -> float:
     """Value from which a voxel of a head CT (I, J, K) is bone by more than half; infinite where none can be told.
 
-    In a windowed scan, of grey levels too, the uppermost values are bone, if the window leaves blood its grey and as
-    much is white as a skull makes up: in a scan without its skull the uppermost are blood.
+    In a windowed scan, of grey levels too, the uppermost values are bone, if the window leaves blood its grey and they
+    enclose a brain: in a scan without its skull the uppermost are blood.
 
     Args:
         override: HU that the lowest and the highest grey level stand for, of a scan that has such.
     """
-    values = real_values(voxels, affine_ras)
-    low, high = intensity_range(values)
+    low, high = intensity_range(real_values(voxels, affine_ras))
     if high > NARROW_RANGE_HU:
         return _DENSE_HU
-    bone_hu, _ = bone_and_air_hu(low, high)
-    share = np.mean(values >= bone_hu) if values.size else 0.0
-    is_told = _BONE_SHARES[0] < share < _BONE_SHARES[1] and (override or (low, high))[1] >= _LOWEST_WHITE_HU
-    return bone_hu if is_told else np.inf
+    is_told = (override or (low, high))[1] >= _LOWEST_WHITE_HU and len(slices_with_brain(voxels, affine_ras)) > 0
+    return bone_and_air_hu(low, high)[0] if is_told else np.inf
 
 
 class MarkBoned(MapTransform):
