@@ -1,6 +1,7 @@
 """The layout's rules: who may import whom, flat packages, bundles without code."""
 
 import ast
+from fnmatch import filter as matching
 from pathlib import Path
 
 import pytest
@@ -35,10 +36,12 @@ BRICKS_OF = {
 
 
 def imported(path: Path) -> set[str]:
-    """Dotted names of all modules a file imports, wherever in the file."""
+    """Dotted names of all that a file imports, wherever in the file: modules, and what it takes from them."""
     nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
     plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    return plain | {node.module or "." for node in nodes if isinstance(node, ast.ImportFrom)}
+    sources = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+    taken = {f"{node.module}.{alias.name}" for node in sources for alias in node.names}
+    return plain | taken | {node.module or "." for node in sources}
 
 
 def modules(package: str) -> list[Path]:
@@ -120,3 +123,32 @@ def test_every_shared_brick_serves_two_networks_at_least(bricks: str) -> None:
         users.setdefault(BRICKS_OF.get(path.stem, path.stem), set()).update(names_from(path))
     assert offered
     assert {name for name in offered if sum(name in taken for taken in users.values()) < 2} == set()
+
+
+def rooms() -> list[list[str]]:
+    """Modules of the pipelines, room by room from the ground up, as the package's docstring lists them."""
+    text = ast.get_docstring(ast.parse((ROOT / "pipelines" / "__init__.py").read_text("utf-8"))) or ""
+    stems = [path.stem for path in modules("pipelines") if path.stem != "__init__"]
+    found: list[list[str]] = []
+    for line in text.splitlines():
+        if line.endswith(":"):
+            found.append([])
+        elif line.startswith(" "):
+            found[-1] += [stem for pattern in line.split() for stem in matching(stems, pattern) or [pattern]]
+    return found
+
+
+def test_every_module_of_the_pipelines_has_one_room() -> None:
+    stems = sorted(path.stem for path in modules("pipelines") if path.stem != "__init__")
+    assert sorted(stem for room in rooms() for stem in room) == stems
+
+
+def test_modules_of_the_pipelines_import_from_their_own_room_and_those_before_it() -> None:
+    floor = {stem: number for number, room in enumerate(rooms()) for stem in room}
+    climbs = {
+        (stem, name)
+        for stem in floor
+        for name in imported(ROOT / "pipelines" / f"{stem}.py")
+        if name.startswith("sliceweave.pipelines.") and floor[name.split(".")[2]] > floor[stem]
+    }
+    assert climbs == set()
