@@ -75,32 +75,33 @@ class Calibration:
         return f"no interval at {self.coverage:g}: {', '.join(few)} of the {needed} studies it takes" if few else ""
 
 
-def calibration_of(table: pd.DataFrame, coverage: float, data: Sequence[str]) -> Calibration:
+def calibration_of(table: pd.DataFrame, coverage: float, data: Sequence[str], name: str = "calibration") -> Calibration:
     """The calibration that the rows of a `volumes.csv` give; failed ones and those without a reference stay out.
 
     Args:
         table: as `read_table` gives it; references may have been filled in since.
         coverage: nominal, between 0 and 1.
         data: names of what the studies are.
+        name: what the table is called in messages.
 
     Raises:
         InputError: no such rows, no spreads, several models or kinds of scan, no name, or a coverage that is no share.
     """
     if missing := [column for column in (*_NEEDED, *_STAMP) if column not in table.columns]:
-        raise InputError(f"calibration: expected a volumes.csv, found no column {', '.join(missing)}")
-    check_numbers(table, ("volume_ml", "reference_volume_ml", "spread_ml"), "calibration")
-    check_single(table, "calibration")
-    names = tuple(printable(name.strip()) for name in data if name.strip())
+        raise InputError(f"{name}: expected a volumes.csv, found no column {', '.join(missing)}")
+    check_numbers(table, ("volume_ml", "reference_volume_ml", "spread_ml"), name)
+    check_single(table, name)
+    names = tuple(printable(text.strip()) for text in data if text.strip())
     if not names:
-        raise InputError("calibration: its data have no name; say what they are with --data NAME")
+        raise InputError(f"{name}: its data have no name; say what they are with --data NAME")
     rows = table[(table["status"] == "ok") & table["reference_volume_ml"].notna()]
     if rows.empty:
-        raise InputError("calibration: no row has a reference_volume_ml; measure studies with labels")
+        raise InputError(f"{name}: no row has a reference_volume_ml; measure studies with labels")
     if rows["spread_ml"].isna().any():
-        raise InputError("calibration: rows have no spread_ml; measure the studies with --tta True")
-    stamp = {column: _the_one(rows, column) for column in (*_STAMP, "source")}
+        raise InputError(f"{name}: rows have no spread_ml; measure the studies with --tta True")
+    stamp = {column: _the_one(rows, column, name) for column in (*_STAMP, "source")}
     if stamp["source"] not in SOURCES:
-        raise InputError(f"calibration: expected a source, {', '.join(SOURCES)}, got {stamp['source']!r}")
+        raise InputError(f"{name}: expected a source, {', '.join(SOURCES)}, got {stamp['source']!r}")
     return Calibration(
         task=stamp["model"],
         model_version=uncalibrated(stamp["model_version"]),
@@ -111,9 +112,9 @@ def calibration_of(table: pd.DataFrame, coverage: float, data: Sequence[str]) ->
     )
 
 
-def calibrated(table: pd.DataFrame, coverage: float, data: Sequence[str], path: Path) -> str:
+def calibrated(table: pd.DataFrame, coverage: float, data: Sequence[str], path: Path, name: str) -> str:
     """Writes the calibration that the rows give, and says what came out. Raises InputError as its two steps do."""
-    calibration = calibration_of(table, coverage, data)
+    calibration = calibration_of(table, coverage, data, name)
     write_calibration(calibration, path)
     found = [
         f"{name}: quantile {'none' if label.quantile is None else format(label.quantile, '.4g')} "
@@ -151,11 +152,11 @@ def with_references(table: pd.DataFrame, cases: Mapping[str, CaseScore]) -> pd.D
     return table.assign(reference_volume_ml=pd.Series(references_ml, index=table.index, dtype=float))
 
 
-def _the_one(rows: pd.DataFrame, column: str) -> str:
+def _the_one(rows: pd.DataFrame, column: str, name: str) -> str:
     values = sorted(set(rows[column]))
     if len(values) > 1:
         raise InputError(
-            f"calibration: expected one {column} for all studies, got {', '.join(values)}; calibrate each by itself"
+            f"{name}: expected one {column} for all studies, got {', '.join(values)}; calibrate each by itself"
         )
     return str(values[0])
 

@@ -31,4 +31,4 @@ def calibrate(
     from sliceweave.pipelines.calibration import calibrated
     from sliceweave.pipelines.tables import read_table
 
-    typer.echo(calibrated(read_table(volumes), coverage, data, out))
+    typer.echo(calibrated(read_table(volumes), coverage, data, out, str(volumes)))

@@ -89,6 +89,7 @@ def evaluate(
     if strata:
         typer.echo(compare_strata(Path(predictions).stem, truths, images, out))
     if calibrate and measured is not None:
-        typer.echo(calibrated(with_references(measured, tables.cases), coverage, [truths], calibrate))
+        table = with_references(measured, tables.cases)
+        typer.echo(calibrated(table, coverage, [truths], calibrate, f"--calibrate: {predictions}"))
     typer.echo(f"{len(tables.cases)} studies scored in {out}, {len(tables.failed)} failed")
     raise typer.Exit(1 if tables.failed else 0)

@@ -26,10 +26,9 @@ from sliceweave.pipelines.slice_pictures import (
     window_of,
 )
 from sliceweave.pipelines.slice_spacing import spacing_table
+from sliceweave.pipelines.tiles import HEAD_WINDOW_HU
 
 log = logging.getLogger(__name__)
-
-HEAD_WINDOW_HU = (0.0, 100.0)  # what the hematoma bundle looks at: level 50, width 100
 
 Voxels = Callable[[Picture], NDArray[np.generic]]
 SeriesOf = Callable[[str, Sequence[PictureSlice]], PictureSeries]

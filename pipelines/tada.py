@@ -30,12 +30,11 @@ class Tada:
         return self.a_mm * self.b_mm * self.c_mm / 2000
 
 
-def tada(mask: NDArray[Any], geometry: Geometry, weighted: bool = False) -> Tada | None:
+def tada(mask: NDArray[Any], geometry: Geometry) -> Tada | None:
     """ABC/2 of everything in the mask (I, J, K), taken as one lesion; None when the mask is empty.
 
     A is the longest diameter on the slice of largest area, B the longest one at right angles to it on that slice,
-    C the summed true thickness of the slices that hold the lesion. With `weighted` a slice counts fully in C from
-    75 % of the largest area on, by half from 25 % on, and not at all below (Kothari et al. 1996).
+    C the summed true thickness of the slices that hold the lesion.
 
     A and B end on the half-level outline of the mask, which crosses every grid line halfway between a pixel inside
     and one outside: a run of n pixels measures n pixels, and so does one pixel. Discs and boxes come out within one
@@ -43,32 +42,22 @@ def tada(mask: NDArray[Any], geometry: Geometry, weighted: bool = False) -> Tada
     than one. B spans holes and notches. Of equal slices, and of equal diameters A, those count that make A, then B,
     the longest.
     """
-    return tada_of_slices(np.asarray(mask) != 0, geometry.slice_thicknesses_mm, geometry.in_plane_mm, weighted)
+    return tada_of_slices(np.asarray(mask) != 0, geometry.slice_thicknesses_mm, geometry.in_plane_mm)
 
 
 def tada_of_slices(
-    mask: NDArray[np.bool_],
-    thicknesses_mm: NDArray[np.float64],
-    in_plane_mm: NDArray[np.float64],
-    weighted: bool = False,
+    mask: NDArray[np.bool_], thicknesses_mm: NDArray[np.float64], in_plane_mm: NDArray[np.float64]
 ) -> Tada | None:
     """ABC/2 as `tada`, of a stack (I, J, K) cut out of a scan, with the thicknesses (K,) its slices have there."""
     pixels = np.count_nonzero(mask, axis=(0, 1))
     if not pixels.any():
         return None
-    c_mm = float(_slice_weights(pixels, weighted) @ thicknesses_mm)
+    c_mm = float(thicknesses_mm[pixels > 0].sum())
     if pixels.max() == 1:
         return Tada(*_pixel_diameters_mm(in_plane_mm), c_mm)
     largest = np.flatnonzero(pixels == pixels.max())
     a_mm, b_mm = max(_diameters_mm(mask[:, :, k], in_plane_mm) for k in largest)
     return Tada(a_mm, b_mm, c_mm)
-
-
-def _slice_weights(pixels: NDArray[np.intp], weighted: bool) -> NDArray[np.float64]:
-    if not weighted:
-        return (pixels > 0).astype(np.float64)
-    share = pixels / pixels.max()
-    return np.select([share >= 0.75, share >= 0.25], [1.0, 0.5], 0.0)
 
 
 def _pixel_diameters_mm(in_plane_mm: NDArray[np.float64]) -> tuple[float, float]:

@@ -57,18 +57,12 @@ def volume_ml(mask: NDArray[Any], geometry: Geometry) -> float:
     return float(slice_areas_mm2(mask, geometry) @ geometry.slice_thicknesses_mm) / 1000
 
 
-def find_lesions(mask: NDArray[Any], geometry: Geometry) -> list[Lesion]:
-    """The 26-connected components of the mask, largest volume first; none for an empty mask."""
-    region = _Region.around(mask, geometry)
-    return [] if region is None else _lesions_of(region)
-
-
 def measure(mask: NDArray[Any], geometry: Geometry, midline_r_mm: float | None = None) -> Measurement:
     """Volume, areas, lesions, centroid and side of a mask (I, J, K); what is not zero belongs to it.
 
-    An empty mask measures 0.0 ml and has no lesion, no centroid, no side ("") and no flag. Flags: `touches_border`,
-    a lesion has a voxel in the first or last row, column or slice (so in a study of one slice always);
-    `tiny_lesion`, the largest is under 0.1 ml.
+    Lesions are the 26-connected components, largest volume first. Flags: `touches_border`, a lesion has a voxel in the
+    first or last row, column or slice (so in a study of one slice always); `tiny_lesion`, the largest is under 0.1 ml.
+    An empty mask measures 0.0 ml and has no lesion, no centroid, no side ("") and no flag.
 
     Args:
         mask: On the scan's own grid; it is not changed.

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sliceweave.transforms.head_scan import HeadScan, Stack
 from sliceweave.transforms.hematoma_growth import draw_log, draw_seed
 
-WINDOWS_HU = ((-20.0, 100.0), (0.0, 80.0), (0.0, 100.0), (-20.0, 80.0), (0.0, 255.0), (-100.0, 200.0), (-15.0, 155.0))
+STORED_HU = ((-20.0, 100.0), (0.0, 80.0), (0.0, 100.0), (-20.0, 80.0), (0.0, 255.0), (-100.0, 200.0), (-15.0, 155.0))
 """Lowest and highest HU that clipped and 8-bit scans show."""
 
 
@@ -126,7 +126,7 @@ def draw_miscalibration(rng: np.random.RandomState) -> Miscalibration:
 
 def draw_windowed(rng: np.random.RandomState) -> Windowed:
     """A clipped scan, mostly in 8 bits, half of those JPEG."""
-    low_hu, high_hu = WINDOWS_HU[rng.randint(len(WINDOWS_HU))]
+    low_hu, high_hu = STORED_HU[rng.randint(len(STORED_HU))]
     is_eight_bit = bool(rng.uniform() < 0.7)
     quality = int(rng.randint(60, 98)) if rng.uniform() < 0.5 else None
     return Windowed(low_hu, high_hu, is_eight_bit, quality if is_eight_bit else None)

@@ -189,6 +189,13 @@ def test_the_command_writes_what_a_reader_needs_to_know(tmp_path: Path) -> None:
     assert "spread_ml + 0.5 ml" in content["score"]
 
 
+def test_the_command_names_the_table_that_makes_no_calibration(tmp_path: Path) -> None:
+    table(spread_ml=np.nan).to_csv(tmp_path / "volumes.csv", index=False)
+    arguments = [str(tmp_path / "volumes.csv"), "--out", str(tmp_path / "c.json"), "--data", "a"]
+    done = CliRunner().invoke(app, ["calibrate", *arguments])
+    assert str(done.exception).startswith(f"{tmp_path / 'volumes.csv'}: rows have no spread_ml; measure")
+
+
 def test_the_command_refuses_a_table_that_is_none(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["calibrate", str(tmp_path / "no.csv"), "--out", str(tmp_path / "c"), "--data", "a"])
     assert isinstance(done.exception, InputError)

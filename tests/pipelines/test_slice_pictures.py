@@ -5,9 +5,9 @@ from PIL import Image
 
 from sliceweave.pipelines.cases import PrepareOptions
 from sliceweave.pipelines.errors import InputError
-from sliceweave.pipelines.labelme_studies import HEAD_WINDOW_HU
 from sliceweave.pipelines.pictures import number_in, picture_file, read_grey, read_luminance, size_of
 from sliceweave.pipelines.slice_pictures import PictureSeries, PictureSlice, ct_grid, echo_grid, to_hu, window_of
+from sliceweave.pipelines.tiles import HEAD_WINDOW_HU
 from sliceweave.transforms.intensity import WINDOWS_HU
 
 PIXEL_MM, THICKNESS_MM = 0.45, 5.0

@@ -192,13 +192,11 @@ def test_the_slice_of_largest_area_gives_the_diameters_and_all_slices_the_extent
     assert estimate.c_mm == pytest.approx(12)
 
 
-def test_weighting_counts_slices_fully_by_half_or_not_at_all():
+def test_slices_count_fully_however_little_of_the_lesion_they_hold():
     mask = np.zeros((10, 10, 8), bool)
     for k, pixels in enumerate([1, 24, 25, 74, 75, 100, 0, 0]):
         mask[:, :, k].flat[:pixels] = True
-    geometry = geometry_of(mask.shape)
-    assert tada(mask, geometry).c_mm == pytest.approx(6 * THICKNESS_MM)
-    assert tada(mask, geometry, weighted=True).c_mm == pytest.approx((0 + 0 + 0.5 + 0.5 + 1 + 1) * THICKNESS_MM)
+    assert tada(mask, geometry_of(mask.shape)).c_mm == pytest.approx(6 * THICKNESS_MM)
 
 
 def test_the_extent_sums_the_true_thicknesses_of_uneven_slices():

@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.geometry import Geometry
-from sliceweave.pipelines.volumetry import find_lesions, measure, measure_labels, slice_areas_mm2, volume_ml
+from sliceweave.pipelines.volumetry import measure, measure_labels, slice_areas_mm2, volume_ml
 
 SHAPE = (90, 104, 32)
 STEPS_MM = (0.9, 0.8, 2.5)
@@ -122,7 +122,6 @@ def test_an_empty_mask_measures_nothing():
     assert (found.centroid_ras_mm, found.side, found.flags) == (None, "", ())
     assert found.areas_mm2.tolist() == [0.0] * SHAPE[2]
     assert volume_ml(np.zeros(SHAPE, bool), geometry) == 0.0
-    assert find_lesions(np.zeros(SHAPE, bool), geometry) == []
 
 
 @pytest.mark.parametrize("name", COLUMNS)
@@ -233,7 +232,7 @@ def test_size_place_and_number_of_lesions_agree_with_simpleitk(name):
         for n in statistics.GetLabels()
     ]
     oracle.sort(key=lambda lesion: -lesion[0])
-    lesions = find_lesions(mask, geometry)
+    lesions = measure(mask, geometry).lesions
     assert len(lesions) == len(oracle) > 20
     assert [lesion.volume_ml for lesion in lesions] == pytest.approx([volume for volume, _ in oracle], rel=1e-9)
     for lesion, (_, centroid_ras_mm) in zip(lesions[:2], oracle[:2], strict=True):
@@ -254,7 +253,7 @@ def test_lesions_share_the_volume_and_come_largest_first():
 def test_voxels_that_share_only_a_corner_are_one_lesion():
     mask = np.zeros((6, 7, 8), bool)
     mask[2, 3, 4] = mask[3, 4, 5] = mask[1, 2, 3] = True
-    lesions = find_lesions(mask, Geometry(np.diag([1.0, 2, 3, 1]), mask.shape))
+    lesions = measure(mask, Geometry(np.diag([1.0, 2, 3, 1]), mask.shape)).lesions
     assert [(lesion.slices, lesion.volume_ml) for lesion in lesions] == [(3, pytest.approx(0.018))]
 
 
@@ -263,14 +262,15 @@ def test_components_equal_scipys_on_boxes_of_any_size(density):
     random = np.random.default_rng(0)
     for shape in product((1, 3, 5, 6), repeat=3):
         mask = random.random(shape) < density
-        assert len(find_lesions(mask, Geometry(np.diag([1.0, 2, 3, 1]), shape))) == label(mask, np.ones((3, 3, 3)))[1]
+        lesions = measure(mask, Geometry(np.diag([1.0, 2, 3, 1]), shape)).lesions
+        assert len(lesions) == label(mask, np.ones((3, 3, 3)))[1]
 
 
 def test_neighbouring_lesions_whose_boxes_overlap_keep_apart():
     mask = np.zeros((12, 13, 7), bool)
     mask[2:10, 2, 3] = mask[2, 2:10, 3] = True
     mask[6:9, 6:9, 3] = True
-    lesions = find_lesions(mask, Geometry(np.diag([1.0, 2, 3, 1]), mask.shape))
+    lesions = measure(mask, Geometry(np.diag([1.0, 2, 3, 1]), mask.shape)).lesions
     assert [lesion.volume_ml for lesion in lesions] == pytest.approx([15 * 0.006, 9 * 0.006])
     assert lesions[1].tada.c_mm == pytest.approx(3)
 
