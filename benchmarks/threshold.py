@@ -43,15 +43,22 @@ class Sweep:
         truth = read_scan(self.labels / f"{name}.nii.gz").voxels > 0
         geometry, _ = read_grid(self.labels / f"{name}.nii.gz", name)
         probability = output["probability"].as_tensor()[0].cpu().numpy()
+        held = ndimage.find_objects((probability > min(THRESHOLDS)).astype(np.uint8))
+        box = held[0] if held else (slice(1),) * 3
         for threshold in THRESHOLDS:
-            for row in rows_of(probability, threshold, truth, geometry.voxel_ml):
+            for row in rows_of(probability[box], threshold, truth[box], truth.sum(), geometry.voxel_ml):
                 self.rows.append({"study_id": name, "threshold": threshold, **row})
 
 
 def rows_of(
-    probability: NDArray[np.float32], threshold: float, truth: NDArray[np.bool_], voxel_ml: float
+    probability: NDArray[np.float32], threshold: float, truth: NDArray[np.bool_], true: int, voxel_ml: float
 ) -> list[dict[str, float]]:
-    """Dice and relative volume difference (of an empty truth: nothing), and false alarm in ml, for each certainty."""
+    """Dice and relative volume difference (of an empty truth: nothing), and false alarm in ml, for each certainty.
+
+    Args:
+        probability, truth: in the box of what any threshold holds.
+        true: voxels of the whole truth.
+    """
     components = cc3d.connected_components((probability > threshold).astype(np.uint8), connectivity=6)
     sizes = np.bincount(components.ravel())
     hits = np.bincount(components[truth], minlength=len(sizes))
@@ -60,7 +67,7 @@ def rows_of(
     for certainty in CERTAINTIES:
         kept = highest > certainty
         kept[0] = False
-        found, shared, true = sizes[kept].sum(), hits[kept].sum(), truth.sum()
+        found, shared = sizes[kept].sum(), hits[kept].sum()
         scores = {"dice": 2 * shared / (found + true), "rvd": (found - true) / true} if true else {}
         rows.append({"certainty": certainty, "false_ml": np.nan if true else found * voxel_ml, **scores})
     return rows
