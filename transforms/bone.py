@@ -22,7 +22,7 @@ BONE = "bone"
 """Key under which `MarkBoned` leaves what is bone."""
 
 _DENSE_HU = 450.0  # halfway from blood to compact bone: a voxel above it is bone by more than half
-_LOWEST_WHITE_HU = 80.0  # little blood is denser
+_DENSEST_BLOOD_HU = 85.0
 
 
 def lowest_of_bone(
@@ -39,8 +39,10 @@ def lowest_of_bone(
     low, high = intensity_range(real_values(voxels, affine_ras))
     if high > NARROW_RANGE_HU:
         return _DENSE_HU
-    is_told = (override or (low, high))[1] >= _LOWEST_WHITE_HU and len(slices_with_brain(voxels, affine_ras)) > 0
-    return bone_and_air_hu(low, high)[0] if is_told else np.inf
+    white = bone_and_air_hu(low, high)[0]
+    white_hu = np.interp(white, (low, high), override) if override else white
+    is_told = white_hu >= _DENSEST_BLOOD_HU and len(slices_with_brain(voxels, affine_ras)) > 0
+    return white if is_told else np.inf
 
 
 class MarkBoned(MapTransform):

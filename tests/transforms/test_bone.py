@@ -70,6 +70,17 @@ def test_a_window_in_which_blood_is_white_too_tells_of_no_bone() -> None:
     assert np.array_equal(cleaned(grey, mask, override=(20.0, 60.0)), mask)
 
 
+@pytest.mark.parametrize("window_hu", [(0, 80), (-20, 80), (-100, 80), (-1024, 80), (-1024, 100)])
+def test_no_blood_is_bone_in_a_window_that_ends_close_above_it(window_hu: tuple[float, float]) -> None:
+    hu = head()
+    hu[hu == 70] = 84
+    mask = hu == 84
+    assert np.array_equal(cleaned(np.clip(hu, *window_hu), mask), mask)
+    low, high = window_hu
+    grey = np.rint((np.clip(hu, low, high) - low) / (high - low) * 255)
+    assert np.array_equal(cleaned(grey, mask, override=(low, high)), mask)
+
+
 @pytest.mark.parametrize("value", [-1024.0, 0.0, 40.0])
 def test_a_scan_of_one_value_loses_nothing(value: float) -> None:
     mask = np.ones(SHAPE, bool)
