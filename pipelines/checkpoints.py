@@ -58,7 +58,8 @@ def load_weights(
             (see `wider_weights`).
 
     Raises:
-        InputError: no such file, not a state dict, or one made for another mode or for a network of another shape.
+        InputError: no such file, not a state dict, one made for another mode or for a network of another shape, or
+            weights that are no numbers.
     """
     if not Path(path).is_file():
         raise InputError(f"{path}: no weights there: train them, name another file, or the bundle with --bundle_root")
@@ -83,6 +84,10 @@ def load_weights(
         network.load_state_dict(state)
     except Exception as error:
         raise _other_weights(path, network, error, f"; they were made with{advice}" if advice else "") from error
+    if not all(bool(values.isfinite().all()) for values in network.state_dict().values()):
+        raise InputError(
+            f"{path}: holds weights that are NaN or infinite, as a training that diverged leaves; name others"
+        )
     if advice:
         logger.warning("%s was trained with%s; this run goes on with other values", path, advice)
     return on_device(network, device)

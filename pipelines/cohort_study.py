@@ -18,8 +18,12 @@ class StudyEngine:
     """
 
     def __init__(self, recipe: Recipe) -> None:
-        self._writer = RecordWriter(recipe.options["output_dir"])
-        parser = recipe.parser(report=self._writer, **{"dataset::data": [{}]})
+        self._recipe = recipe
+        self._load()
+
+    def _load(self) -> None:
+        self._writer = RecordWriter(self._recipe.options["output_dir"])
+        parser = self._recipe.parser(report=self._writer, **{"dataset::data": [{}]})
         if "initialize" in parser:
             parser.get_parsed_content("initialize")
         self._evaluator = parser.get_parsed_content("evaluator")
@@ -31,12 +35,13 @@ class StudyEngine:
         Raises:
             InputError: the output folder cannot be written to.
         """
-        self._writer.number = job.number
+        self._writer.number, self._writer.written = job.number, b""
         self._dataset.data = [dict(job.case)]
         try:
             segment(self._evaluator)
         except Exception as error:
             if input_error_in(error):
                 raise
+            self._load()  # ignite would go on with the run that was broken off
             return Lost(reason_of(error))
-        return self._writer.written
+        return self._writer.written or Lost("its worker wrote no record of it")

@@ -52,11 +52,14 @@ class FileStamp:
 
 
 def sha256_of(path: Path) -> str:
-    """Hash of the file's bytes, read piece by piece; empty if there is no file."""
+    """Hash of the file's bytes, read piece by piece; empty if there is none that can be read."""
     if not path.is_file():
         return ""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(_HASHED_BYTES):
-            digest.update(piece)
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(_HASHED_BYTES):
+                digest.update(piece)
+    except OSError:
+        return ""
     return digest.hexdigest()

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -26,7 +26,7 @@ from sliceweave.pipelines.model import Model
 from sliceweave.pipelines.montage import montage, write_png
 from sliceweave.pipelines.options import yes_or_no
 from sliceweave.pipelines.overlap import OneBehind
-from sliceweave.pipelines.reading import write_mask
+from sliceweave.pipelines.reading import find_sidecar, write_mask
 from sliceweave.pipelines.report import Report
 from sliceweave.pipelines.rows import StudyFacts, StudyRows, study_rows
 from sliceweave.pipelines.run_record import RunRecord
@@ -61,14 +61,26 @@ def pending(
         mask, picture = output_paths(report, case["study_id"])
         wanted = [mask, *([picture] if yes_or_no(pictures, "pictures") else [])]
         wanted += dicom_paths(report.directory, file_stem(case["study_id"])) if dicom else ()
-        current = report.done(case["study_id"], model.name, model.version)
-        current = current and all(path.is_file() for path in wanted) and mask.stat().st_mtime >= changed_at(case)
-        image = Path(case["image"])
-        known = report.known_sha256(case["study_id"], image)
-        if not (current and report.done(case["study_id"], model.name, model.version, known or sha256_of(image))):
+        if not _is_done(case, report, model, wanted):
             due.append(case)
     logger.info("%d studies, %d of them finished earlier", len(cases), len(cases) - len(due))
     return due
+
+
+def _is_done(case: Case, report: Report, model: Model, wanted: Sequence[Path]) -> bool:
+    """Whether the wanted files, the mask first, and the row are there: of this model, and of files still the same."""
+    study_id, image = case["study_id"], Path(case["image"])
+    if not (report.done(study_id, model.name, model.version) and all(path.is_file() for path in wanted)):
+        return False
+    if wanted[0].stat().st_mtime < changed_at(case) or not report.stood_beside(study_id, beside(case)):
+        return False
+    return report.done(study_id, model.name, model.version, report.known_sha256(study_id, image) or sha256_of(image))
+
+
+def beside(case: Case) -> str:
+    """Digits that change with a study's sidecar and its label; empty where it has neither."""
+    files = {"sidecar": find_sidecar(Path(case["image"]), case["study_id"]), "label": case.get("label")}
+    return " ".join(f"{role} {sha256_of(Path(path))[:8]}" for role, path in files.items() if path)
 
 
 def changed_at(case: Case) -> float:
@@ -211,7 +223,7 @@ class VolumeReport:
         else:
             for path in paths:
                 remove(path)
-        self.report.add(rows, Path(case["image"]))
+        self.report.add(rows, Path(case["image"]), beside(case))
         return ""
 
     def findings(self, case: Case, study: ReadStudy, segmented: Segmented) -> tuple[StudyRows, Picture | None]:

@@ -95,18 +95,11 @@ def facts_of(study: MaskStudy, options: MaskOptions) -> StudyFacts:
     sidecars = [find_map_sidecar(study.mask, study.study_id)]
     if study.image:
         sidecars.append(find_sidecar(study.image, study.study_id))
-    files = [_sha256(path) for path in (study.mask, reference, *sidecars)]
+    files = [sha256_of(path) if path else "" for path in (study.mask, reference, *sidecars)]
     settings = options.task, dict(options.names), options.needs_images, table, files
     stamp = hashlib.sha256(repr(settings).encode()).hexdigest()[:_STAMP_DIGITS]
-    return StudyFacts(study.study_id, _sha256(study.image), MODEL, f"{version('sliceweave')}+{stamp}")
-
-
-def _sha256(path: Path | None) -> str:
-    """Hash of a file's bytes; empty where there is none, or none that can be read: measuring will say so."""
-    try:
-        return sha256_of(path) if path else ""
-    except OSError:
-        return ""
+    image_sha256 = sha256_of(study.image) if study.image else ""
+    return StudyFacts(study.study_id, image_sha256, MODEL, f"{version('sliceweave')}+{stamp}")
 
 
 def _say_what_is_missing(studies: Sequence[MaskStudy], options: MaskOptions) -> None:

@@ -17,7 +17,7 @@ class RecordWriter:
 
     Attributes:
         number: the next study's place in the tables.
-        written: the record written last; empty before the first.
+        written: the record written last; empty where whoever reads it emptied it, and before the first.
     """
 
     def __init__(self, directory: Path | str) -> None:
@@ -30,10 +30,10 @@ class RecordWriter:
     def start(self) -> None:
         """Nothing: the tables are another's."""
 
-    def add(self, rows: StudyRows, image: Path | None = None) -> None:
+    def add(self, rows: StudyRows, image: Path | None = None, beside: str | None = None) -> None:
         """Writes the record of a study. Raises InputError where it cannot. Arguments as `Report.add`."""
         stamp = FileStamp.of(image, self._began_s) if image else None
-        text = compose(rows, self.number, now_text(), stamp)
+        text = compose(rows, self.number, now_text(), stamp, beside)
         self._folder.write(rows.study_id, text)
         self.written = text
 

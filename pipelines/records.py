@@ -40,6 +40,7 @@ class StudyRecord:
         model_version: with the fingerprint of weights and settings; empty where rows of several versions stand.
         image: size and times of the image's file when it was measured; None where it may have changed since.
         tables: finished cells of each table's rows.
+        beside: digits that change with the files that belong to the image; None in records that do not say.
     """
 
     study_id: str
@@ -50,6 +51,7 @@ class StudyRecord:
     image_sha256: str
     image: FileStamp | None
     tables: Mapping[str, Lines]
+    beside: str | None = None
 
     def is_of(self, model: str, model_version: str, image_sha256: str | None) -> bool:
         """Whether it is ok and of this model version, and of this image if one is named."""
@@ -61,12 +63,15 @@ class StudyRecord:
         )
 
 
-def compose(rows: StudyRows, number: int, written: str, image: FileStamp | None = None) -> bytes:
+def compose(
+    rows: StudyRows, number: int, written: str, image: FileStamp | None = None, beside: str | None = None
+) -> bytes:
     """The record's text.
 
     Args:
         written: time of day, for the reader.
         image: what file the study was measured from.
+        beside: digits that change with the files that belong to it.
     """
     first: dict[str, Any] = {name: _value(value) for name, value in rows.volumes[0].items()} if rows.volumes else {}
     versions = {row["model_version"] for row in rows.volumes}
@@ -80,6 +85,7 @@ def compose(rows: StudyRows, number: int, written: str, image: FileStamp | None 
         "flags": [flag for flag in str(first.get("flags") or "").split(";") if flag],
         "written": written,
         "image": None if image is None else image.as_json(),
+        "beside": beside,
         **{name: _split(TABLE_COLUMNS[name], getattr(rows, name)) for name in TABLE_COLUMNS},
     }
     return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode() + b"\n"
@@ -98,7 +104,8 @@ def parse(text: bytes) -> StudyRecord:
     if not all(isinstance(fact, str) for fact in facts.values()) or facts["status"] not in ("", *_STATUSES):
         raise ValueError("expected text, and the status ok or failed")
     tables = {name: _lines(content.get(name), columns) for name, columns in TABLE_COLUMNS.items()}
-    return StudyRecord(**facts, number=int(content["number"]), image=FileStamp.of_json(content["image"]), tables=tables)
+    image, beside = FileStamp.of_json(content["image"]), content.get("beside")
+    return StudyRecord(**facts, number=int(content["number"]), image=image, tables=tables, beside=beside)
 
 
 def _split(columns: Sequence[str], rows: Iterable[Mapping[str, Cell]]) -> dict[str, Any]:

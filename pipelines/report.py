@@ -90,17 +90,18 @@ class Report:
         finally:
             self._folder.release()
 
-    def add(self, rows: StudyRows, image: Path | None = None) -> None:
+    def add(self, rows: StudyRows, image: Path | None = None, beside: str | None = None) -> None:
         """Writes the record of a study, and the tables if it is time. Raises InputError where it cannot; all files
         then stay readable.
 
         Args:
             image: the file it was measured from; where it stays as it is, a resumed run need not read it again.
+            beside: digits that change with the files that belong to the image, see ``stood_beside``.
         """
         if not self._folder.is_claimed:
             self.claim()
         stamp = FileStamp.of(image, self._began_s) if image else None
-        text = compose(rows, self.number_of(rows.study_id), now_text(), stamp)
+        text = compose(rows, self.number_of(rows.study_id), now_text(), stamp, beside)
         self._folder.write(rows.study_id, text)
         self.take(text)
 
@@ -145,6 +146,11 @@ class Report:
         if record is None or record.image is None or record.image != FileStamp.of(image):
             return ""
         return record.image_sha256
+
+    def stood_beside(self, study_id: str, beside: str) -> bool:
+        """Whether the files that belong to the image were these when it was measured; yes where no record says."""
+        record = self._records.get(printable(study_id))
+        return record is None or record.beside in (None, beside)
 
     def studies(self) -> int:
         """How many studies have rows."""

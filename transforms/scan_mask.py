@@ -100,6 +100,9 @@ class MaskOnScand(MapTransform):
         transform: the preprocessing.
         decision: a dictionary transform of `keys`, probabilities `(C, *S)` → label values `(1, *S)`.
         orig_keys: the image that was preprocessed.
+
+    Raises:
+        ValueError: a probability is no number, which would else be taken for nothing found.
     """
 
     def __init__(
@@ -118,6 +121,8 @@ class MaskOnScand(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         case = dict(data)
         for key in self.key_iterator(case):
+            if case[key].max().isnan():
+                raise ValueError("the network gave NaN: check its weights, or try --bf16 False")
             image = case[self.orig_key]
             way = WayBack.of(image) if isinstance(image, MetaTensor) else None
             if way is None or image.shape[-1] != case[key].shape[-1]:

@@ -64,6 +64,14 @@ def test_damaged_weights_are_one_clear_line(tmp_path: Path, content: bytes) -> N
     assert "expected a state_dict of tensors in .pt or .safetensors" in complaint(tmp_path / "bad.pt")
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_weights_that_are_no_numbers_are_one_clear_line(tmp_path: Path, value: float) -> None:
+    state = SelfAttentionUNet(2, 1, 1, WIDTHS).state_dict()
+    next(iter(state.values())).view(-1)[0] = value
+    save_atomically(state, tmp_path / "diverged.pt")
+    assert "diverged.pt: holds weights that are NaN or infinite" in complaint(tmp_path / "diverged.pt")
+
+
 SETTINGS = {"spatial_dims": 2, "slab": 3, "widths": [4, 8], "plane_size": [32, 32]}
 
 

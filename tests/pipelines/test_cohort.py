@@ -30,9 +30,12 @@ from sliceweave.pipelines.atomic import PARTIAL_SUFFIX
 from sliceweave.pipelines.cohort import Engine, run_cohort
 from sliceweave.pipelines.cohort_jobs import Job, Lost, Outcome
 from sliceweave.pipelines.cohort_recipe import Recipe, recipe_of
+from sliceweave.pipelines.cohort_study import StudyEngine
 from sliceweave.pipelines.errors import InputError
+from sliceweave.pipelines.inference import VolumeReport
 from sliceweave.pipelines.rebuild import rebuild_tables
 from sliceweave.pipelines.record_writer import RecordWriter
+from sliceweave.pipelines.records import parse
 from sliceweave.pipelines.rows import StudyFacts
 from sliceweave.pipelines.studies import file_stem
 
@@ -159,6 +162,28 @@ def test_the_tables_keep_the_cohorts_order_whoever_is_first(source: Path, tmp_pa
     run_cohort(recipe(source, tmp_path / "out"), backwards)
     assert [*rows(tmp_path / "out").index] == pd.read_csv(source)["study_id"].tolist()
     assert [*rows(tmp_path / "out")["reason"]] == [f"written as number {number}" for number in range(1, 11)]
+
+
+def test_a_study_that_breaks_the_engine_costs_no_other_study(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = pd.read_csv(source)["image"].iloc[0]
+    (tmp_path / "out/records").mkdir(parents=True)
+    engine = StudyEngine(recipe(source, tmp_path / "out"))
+    first = engine.outcome(Job(1, {"study_id": "first", "image": good}))
+
+    def breaks(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(VolumeReport, "fail", breaks)
+        broken = engine.outcome(Job(2, {"study_id": "broken", "image": str(tmp_path / "none.nii.gz")}))
+    assert isinstance(broken, Lost)
+    assert "Input/output error" in broken.reason
+    last = engine.outcome(Job(3, {"study_id": "last", "image": good}))
+    assert isinstance(first, bytes)
+    assert isinstance(last, bytes)
+    assert (parse(first).study_id, parse(last).study_id) == ("first", "last")
 
 
 def test_shards_are_put_together_by_copying_their_files(source: Path, tmp_path: Path) -> None:

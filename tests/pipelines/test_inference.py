@@ -78,6 +78,8 @@ def bad(good: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple
     (folder / "cut.nii.gz").write_bytes(good.read_bytes()[: good.stat().st_size // 2])
     (folder / "text.nii.gz").write_text("this is no image\n")
 
+    (folder / "held.nii.gz").symlink_to("/proc/self/mem")  # a file whose bytes cannot be read, as on a bad disk
+
     def no_spacing(header: nib.Nifti1Header) -> None:
         header["pixdim"][1:4] = 0
 
@@ -88,6 +90,7 @@ def bad(good: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple
         "two volumes": (save(np.stack([voxels, voxels], -1), folder / "4d.nii.gz"), "2"),
         "zero spacing": (save(voxels, folder / "flat.nii.gz", no_spacing), "spacing"),
         "missing": (folder / "nowhere.nii.gz", "nowhere.nii.gz"),
+        "unreadable": (folder / "held.nii.gz", "held.nii.gz"),
     }
 
 
@@ -158,7 +161,7 @@ def test_every_study_has_its_row_in_the_given_order(outcome: tuple[Path, pd.Data
     assert tuple(table.reset_index().columns) == VOLUME_COLUMNS
 
 
-@pytest.mark.parametrize("kind", ["truncated", "text", "nan", "two volumes", "zero spacing", "missing"])
+@pytest.mark.parametrize("kind", ["truncated", "text", "nan", "two volumes", "zero spacing", "missing", "unreadable"])
 def test_a_bad_study_is_a_row_with_a_reason(outcome: tuple[Path, pd.DataFrame], bad: dict, kind: str) -> None:
     row = outcome[1].loc[kind]
     assert row["status"] == "failed"
@@ -421,6 +424,13 @@ def test_resume_redoes_what_was_made_otherwise(good: Path, tmp_path: Path) -> No
     affine = nib.load(scan).affine
     origins = [[*(affine[:3, 3] + k * affine[:3, 2])] for k in range(8)]
     scan.with_name(id_of(scan) + ".geometry.json").write_text(json.dumps({"slice_origins_ras_mm": origins}))
+    assert redone(threshold=0.3)
+    sidecar = scan.with_name(id_of(scan) + ".geometry.json")
+    sidecar.write_text(sidecar.read_text() + "\n")
+    os.utime(sidecar, (0, 0))  # another one, that came with its old date
+    assert redone(threshold=0.3)
+    assert not redone(threshold=0.3)
+    sidecar.unlink()
     assert redone(threshold=0.3)
 
 

@@ -100,6 +100,16 @@ def test_other_preprocessing_is_inverted_at_once() -> None:
     assert ours[UNSURE_VOXELS] == unsure_voxels(inverted)
 
 
+@pytest.mark.parametrize("more", [(), (Rotate90d("image"),)])
+def test_a_probability_that_is_no_number_is_refused_not_taken_for_nothing_found(more: tuple[Any, ...]) -> None:
+    preprocessing = chain("whole", (24, 20), *more)
+    data = preprocessing({"image": head("RAS")})
+    data["pred"] = torch.zeros(data["image"].shape)
+    data["pred"][0, 3, 4, 2] = torch.nan
+    with pytest.raises(ValueError, match="NaN"):
+        MaskOnScand("pred", preprocessing, AsDiscreted("pred", threshold=0.5))(data)
+
+
 def test_of_several_channels_the_first_is_the_background() -> None:
     one = torch.tensor([[0.1, 0.25, 0.3, 0.74, 0.9]])
     assert unsure_voxels(one) == 2
