@@ -6,7 +6,7 @@ What everything stands on:
     errors options typed_options named_paths atomic bounded_file file_names file_stamps folders cells columns csv_rows
     tables pictures video_frames lettering processes bundles
 A scan's grid, and what its voxels say:
-    geometry_checks geometry grid_match screen intracranial findings
+    geometry_checks slice_gaps geometry grid_match screen intracranial findings
 Studies and masks, read from files:
     volume_checks study_source study_csv studies nifti_headers nifti_files itk_files reading label_maps mask_sources
 From masks to numbers:

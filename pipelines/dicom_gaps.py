@@ -7,38 +7,20 @@ from numpy.typing import NDArray
 
 from sliceweave.pipelines.dicom_geometry import distances_mm
 from sliceweave.pipelines.dicom_headers import SliceHeader
+from sliceweave.pipelines.slice_gaps import Gaps, missing_by_width
 
-WIDE = 1.5
-_MULTIPLE_TOLERANCE = 0.1
 _HOLE_TOLERANCE = 0.4
-
-Gaps = NDArray[np.float64]
 
 
 def missing_slices(headers: Sequence[SliceHeader]) -> list[str]:
     """A line for every gap with slices missing, of slices in order.
 
-    A gap is too wide where it, or it and the next, is 1.5 times both gaps beside it; at an end of the series where it
-    is a whole multiple of the two gaps beside it; or where the instance numbers leave out about as many slices as fit
-    in. Protocols that change the distance of slices midway do none of this.
+    Where `missing_by_width` says so, or where the instance numbers leave out about as many slices as fit in.
     """
     along_mm = distances_mm(headers)
     gaps_mm = np.diff(along_mm)
-    found = _by_width(gaps_mm) | _by_number(gaps_mm, [header.instance for header in headers])
+    found = missing_by_width(gaps_mm) | _by_number(gaps_mm, [header.instance for header in headers])
     return [_line(headers[k : k + 2], along_mm[k : k + 2], missing) for k, missing in sorted(found.items())]
-
-
-def _by_width(gaps_mm: Gaps) -> dict[int, int]:
-    """Number of slices missing by the index of the gap."""
-    found: dict[int, int] = {}
-    for length in (1, 2):
-        for start in range(1, len(gaps_mm) - length):
-            beside_mm = max(gaps_mm[start - 1], gaps_mm[start + length])
-            if gaps_mm[start : start + length].min() >= WIDE * beside_mm:
-                found |= {k: _left_out(gaps_mm[k] / beside_mm) for k in range(start, start + length)}
-    ends = {0: gaps_mm[1:3], len(gaps_mm) - 1: gaps_mm[-3:-1]}
-    multiples = {k: gaps_mm[k] / beside.max() for k, beside in ends.items() if len(beside)}
-    return found | {k: _left_out(multiple) for k, multiple in multiples.items() if _is_whole(multiple)}
 
 
 def _by_number(gaps_mm: Gaps, instances: Sequence[int | None]) -> dict[int, int]:
@@ -60,14 +42,6 @@ def _fits(gaps_mm: Gaps, k: int, count: float, complete: NDArray[np.intp]) -> bo
         return False
     beside_mm = count * gaps_mm[nearest]
     return bool((1 - _HOLE_TOLERANCE) * beside_mm.min() <= gaps_mm[k] <= (1 + _HOLE_TOLERANCE) * beside_mm.max())
-
-
-def _left_out(multiple: float) -> int:
-    return max(round(multiple) - 1, 1)
-
-
-def _is_whole(multiple: float) -> bool:
-    return multiple >= WIDE and abs(multiple - round(multiple)) <= _MULTIPLE_TOLERANCE * multiple
 
 
 def _line(beside: Sequence[SliceHeader], along_mm: Gaps, missing: int) -> str:

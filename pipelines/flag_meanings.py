@@ -11,6 +11,7 @@ FLAG_MEANINGS: Mapping[str, str] = {
     "sheared": "Slices are displaced against each other, as by gantry tilt; measured as they are.",
     "oblique": "Slices do not lie along the patient's axes; measured as they are.",
     "uneven_slices": "Slice gaps differ; each slice counts with its own thickness.",
+    "missing_slices": "A gap is far wider than those beside it: slices seem to be missing; others count for them.",
     "touches_border": "A lesion reaches the edge of the scan and may go on beyond it.",
     "tiny_lesion": "The largest lesion is under 0.1 ml.",
     "high_uncertainty": "More than 1 ml, and more than half the lesion, is neither clearly lesion nor clearly not.",

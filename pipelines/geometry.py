@@ -20,6 +20,7 @@ from sliceweave.pipelines.geometry_checks import (
     checked_shape,
     one_per_slice,
 )
+from sliceweave.pipelines.slice_gaps import missing_by_width
 
 SHEAR_TOLERANCE_DEG = 0.5
 OBLIQUE_TOLERANCE_DEG = 1.0
@@ -145,14 +146,20 @@ class Geometry:
 
     @cached_property
     def flags(self) -> tuple[str, ...]:
-        """Those of `uneven_slices`, `sheared`, `oblique` that apply; all three are measured right.
+        """Those of `uneven_slices`, `missing_slices`, `sheared`, `oblique` that apply; all are measured as they lie.
 
+        Of uneven slices some are missing where gaps are far wider than those beside them, see `missing_by_width`.
         `sheared` compares the stacking direction with the slice normal and the in-plane directions with each other;
         `oblique` compares slice plane and in-plane directions with the patient's axes. A gantry-tilted study has
         slices leaning against a straight table and is both; one whose slices were moved sideways to make up for
         the tilt is only sheared.
         """
-        named = {"uneven_slices": self._is_uneven, "sheared": self._is_sheared, "oblique": self._is_oblique}
+        named = {
+            "uneven_slices": self._is_uneven,
+            "missing_slices": self._is_uneven and bool(missing_by_width(self.slice_gaps_mm)),
+            "sheared": self._is_sheared,
+            "oblique": self._is_oblique,
+        }
         return tuple(name for name, applies in named.items() if applies)
 
     def to_ras_mm(self, voxel_indices: ArrayLike) -> NDArray[np.float64]:

@@ -169,6 +169,15 @@ def test_gaps_that_differ_by_rounding_are_even():
     assert uneven([5.0, 5.1, 5.0]).flags == ("uneven_slices",)
 
 
+@pytest.mark.parametrize("gaps_mm", [[5.0, 5, 10, 5, 5], [10.0, 5, 5, 5], [5.0, 15, 12, 5]])
+def test_a_gap_far_wider_than_those_beside_it_is_flagged(gaps_mm: list[float]) -> None:
+    assert uneven(gaps_mm).flags == ("uneven_slices", "missing_slices")
+
+
+def test_a_protocol_that_changes_its_distance_misses_no_slice() -> None:
+    assert uneven([4.0, 4, 4, 1, 7, 7, 7]).flags == uneven([5.0, 5, 3, 5]).flags == ("uneven_slices",)
+
+
 def test_voxels_of_a_uniform_grid_lie_where_the_affine_says():
     indices = np.array([[0, 0, 0], [3, 4, 2], [10, 12, 4], [1.5, -0.5, 2.25]])
     homogeneous = np.column_stack([indices, np.ones(4)])

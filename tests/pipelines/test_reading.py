@@ -218,7 +218,7 @@ def test_slice_positions_come_from_the_file_beside_the_image(tmp_path, name):
     affine[2, 3] = first
     (tmp_path / name).write_text(json.dumps({"slice_origins_ras_mm": [[0, 0, height] for height in heights_mm]}))
     scan = read_scan(save(tmp_path / "a.nii.gz", affine=affine), "patient/1")
-    assert scan.geometry.flags == ("uneven_slices",)
+    assert scan.geometry.flags == ("uneven_slices", "missing_slices")
     grid, _ = read_grid(tmp_path / "a.nii.gz", "patient/1")
     np.testing.assert_array_equal(grid.slice_thicknesses_mm, scan.geometry.slice_thicknesses_mm)
 
