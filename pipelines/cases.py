@@ -47,6 +47,7 @@ class Case:
         coding: value in the task's labels by value in the file; None where the file holds the task's own values.
         patient: what may not stand on two sides of a split; the study itself if empty.
         split: training, validation or test where the data set itself says so.
+        files: what image and label are read from, where a change of theirs is to be noticed; else nothing.
     """
 
     study_id: str
@@ -55,6 +56,7 @@ class Case:
     coding: Mapping[int, int] | None = None
     patient: str = ""
     split: str = ""
+    files: tuple[Path, ...] = ()
 
 
 def broken(study_id: str, reason: str, patient: str = "") -> Case:

@@ -16,6 +16,7 @@ from ignite.engine import Events
 from monai.engines import Evaluator, Trainer
 from monai.handlers import CheckpointLoader
 
+from sliceweave.pipelines.acceleration import keep_freed_memory
 from sliceweave.pipelines.atomic import make_folder, write_atomically
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.options import yes_or_no
@@ -187,6 +188,7 @@ def for_training(
     Raises:
         InputError: there is no such device here, or the weights are not there or another network's.
     """
+    keep_freed_memory()
     if start_from is not None:
         load_weights(network, start_from, settings=settings, widen=True)
     is_flat = all(weights.dim() < 5 for weights in network.parameters())

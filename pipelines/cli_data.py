@@ -107,6 +107,8 @@ def prepare(
     known = prepare_task(task)
     labels = list(known.labels)
     check_label(others, labels, "--others")
+    if spacing and not spacing.is_file():
+        raise InputError(f"--spacing: there is no file {spacing}; name a CSV patient,pixel_size_mm,slice_thickness_mm")
     options = PrepareOptions(
         pixel_mm=pixel_size,
         thickness_mm=slice_thickness,
@@ -134,4 +136,4 @@ def prepare(
 
             draw_pictures(known, dest, outcome.usable)
     typer.echo(outcome.summary(None if check else dest))
-    raise typer.Exit(1 if outcome.failed or outcome.notes else 0)
+    raise typer.Exit(1 if outcome.failed or outcome.notes or outcome.gone else 0)

@@ -1,5 +1,6 @@
 """One case of a data set turned into a study of the plain layout, and its row in `dataset.csv`."""
 
+import hashlib
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from sliceweave.pipelines.atomic import atomic_file, remove, write_atomically
 from sliceweave.pipelines.cases import UNKNOWN_PIXEL_SIZE, Case, PrepareOptions, SliceStack
 from sliceweave.pipelines.errors import InputError
+from sliceweave.pipelines.file_stamps import FileStamp
 from sliceweave.pipelines.geometry import Geometry, same_grid
 from sliceweave.pipelines.grid_match import check_same_grid
 from sliceweave.pipelines.prepare_tasks import PrepareTask
@@ -21,6 +23,7 @@ from sliceweave.pipelines.studies import file_stem
 from sliceweave.pipelines.volume_stacks import open_volume
 
 _FACTS = ("study_id", "patient", "split", "status", "reason", "columns", "rows", "slices", "spacing_mm", "orientation")
+_DIGEST_DIGITS = 16
 
 
 @dataclass(frozen=True)
@@ -58,10 +61,13 @@ class Converter:
             remove(self._path("labels", case))
         return self._facts(image) | self._odd(image, label) | self._amounts(counts, image)
 
-    def is_current(self, case: Case, row: Row) -> bool:
+    def is_current(self, case: Case, row: Row, source: str = "") -> bool:
         """Whether a study has a label, or none, and lies where it did when an earlier run wrote the row and the files.
 
         One that can no longer be read is current: what was made of it is kept. What was made and is damaged is not.
+
+        Args:
+            source: what `source_digest` gave at that time; empty where nobody asked it.
         """
         if str(case.label is not None) != str(row["labelled"]):
             return False
@@ -69,6 +75,8 @@ class Converter:
             here = case.image().geometry
         except InputError:
             return True
+        if source and source != source_digest(case):
+            return False
         try:
             there = open_volume(self._path("images", case)).geometry
         except InputError:
@@ -125,6 +133,17 @@ class Converter:
             elif UNKNOWN_PIXEL_SIZE not in image.flags:
                 row[f"{name}_max_area_mm2"] = float(areas_mm2.max())
         return row
+
+
+def source_digest(case: Case) -> str:
+    """Digits that differ where the case is read from other files, or from files changed since; empty if it names none.
+
+    They tell nothing of the files' names.
+    """
+    stamps = [(str(path.resolve()), FileStamp.of(path)) for path in case.files]
+    written = [(path, stamp.size_bytes, stamp.modified_ns) if stamp else path for path, stamp in stamps]
+    text = repr(written).encode("utf-8", "backslashreplace")
+    return hashlib.sha256(text).hexdigest()[:_DIGEST_DIGITS] if written else ""
 
 
 def _origins_ras_mm(geometry: Geometry) -> NDArray[np.float64]:

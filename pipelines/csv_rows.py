@@ -1,6 +1,7 @@
 """CSV files that users write: commas, UTF-8 with or without a byte order mark, a header in whatever case."""
 
 import csv
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ def read_csv_rows(path: Path, needed: Sequence[str], further: Sequence[str] = ()
         further: columns that may be, for the message.
 
     Raises:
-        InputError: not a UTF-8 CSV, a needed column missing, or a row with more fields than the header.
+        InputError: not a UTF-8 CSV, a column missing or there twice, or a row with more fields than the header.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -26,6 +27,8 @@ def read_csv_rows(path: Path, needed: Sequence[str], further: Sequence[str] = ()
         raise InputError(f"'{path}' is not UTF-8 text ({error.reason}); save it as a CSV in UTF-8") from error
     except (OSError, csv.Error) as error:
         raise InputError(f"'{path}' cannot be read as a CSV ({error}); save it as comma-separated UTF-8") from error
+    if doubled := [name for name, times in Counter(columns).items() if name and times > 1]:
+        raise InputError(f"'{path}' has the column {doubled[0]} more than once; keep one")
     if not set(needed) <= set(columns):
         expected = ",".join(needed) + "".join(f"[,{name}]" for name in further)
         found = " ".join(", ".join(columns).split()) or "(none)"

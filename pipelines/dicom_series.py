@@ -3,8 +3,8 @@
 import importlib
 import logging
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,6 +46,27 @@ def find_dicom(files: SourceFiles, options: PrepareOptions) -> list[Case]:
     always taken. Studies that share a PatientID, or without one a StudyInstanceUID, are one patient's, as are the
     series of a folder; the ID itself is nowhere in the cases.
     """
+    return _cases(_found(files, options))
+
+
+def cases_of_folders(folders: Sequence[tuple[str, Path]], options: PrepareOptions) -> list[Case]:
+    """A case for each id and folder that a user names; whose patient is whose is asked of all of them together.
+
+    A folder that does not hold one series, or has none that `options.series` chooses, is a case that fails.
+    """
+    return _cases([_only_study(study_id, folder, options) for study_id, folder in folders])
+
+
+def _only_study(study_id: str, folder: Path, options: PrepareOptions) -> _Study:
+    found = _found(SourceFiles(folder), options)
+    if len(found) == 1:
+        return replace(found[0], study_id=study_id)
+    reason = f"expected one DICOM series in the folder {folder.name}, got {len(found)}; name the folder of one"
+    return _Study(study_id, str(folder), [], reason)
+
+
+def _found(files: SourceFiles, options: PrepareOptions) -> list[_Study]:
+    """What becomes cases; the files are claimed."""
     paths = [path for path in files if is_dicom(path)]
     files.take(paths)
     if not paths:
@@ -53,9 +74,8 @@ def find_dicom(files: SourceFiles, options: PrepareOptions) -> list[Case]:
     try:
         importlib.import_module("pydicom")
     except ImportError:
-        return [broken(_root_name(files), NEEDS_PYDICOM)]
-    studies = [part for study in _studies(paths, files) for part in _parts(study, options.series)]
-    return _cases(studies)
+        return [_Study(_root_name(files), str(files.root), [], NEEDS_PYDICOM)]
+    return [part for study in _studies(paths, files) for part in _parts(study, options.series)]
 
 
 def folders_by_id(files: SourceFiles) -> dict[str, list[Path]]:

@@ -1,7 +1,7 @@
 """Scores of masks that are already there, whoever drew them, against true ones: one pair after the other."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -75,34 +75,64 @@ def evaluate_masks(pairs: Sequence[MaskPair], tables: ScoreTables, options: Mask
         raise InputError(f"--labels: '{ALL}' is what the rows over all labels are called; choose another name")
     tables.start()
     write_atomically(tables.directory / "conventions.txt", CONVENTIONS.encode())
-    occurring: set[int] = set()
+    values = _scored(pairs, tables, options)
+    occurring = {value for found in values.values() for value in found}
+    if white_means(occurring, options) != _WHITE:
+        occurring.discard(_WHITE)
+    else:  # so it was in none of them, whatever two masks by themselves let think
+        whites = {study_id for study_id, found in values.items() if white_means(found, options) != _WHITE}
+        _scored(
+            [pair for pair in pairs if pair.study_id in whites and _WHITE in values[pair.study_id]],
+            tables,
+            options,
+            _WHITE,
+        )
+    tables.complete(list(options.label_names(sorted(occurring)).values()))
+    return tables.finish()
+
+
+def _scored(
+    pairs: Sequence[MaskPair], tables: ScoreTables, options: MaskOptions, white: int | None = None
+) -> dict[str, set[int]]:
+    """Puts each pair into the tables; the values that occur in it, by study."""
+    values = {}
     for pair in tqdm(pairs, desc="studies", unit="study", disable=None):
         try:
-            score, values = score_pair(pair, options)
+            score, values[pair.study_id] = score_pair(pair, options, white)
         except Exception as error:  # whatever is wrong with one study, the others go on
             logger.debug("study failed", exc_info=error)
             logger.warning("%s failed: %s", pair.study_id, reason_of(error))
             tables.fail(pair.study_id, reason_of(error))
         else:
-            occurring.update(values)
             tables.add(pair.study_id, score)
-    tables.complete(list(options.label_names(sorted(occurring)).values()))
-    return tables.finish()
+    return values
 
 
-def score_pair(pair: MaskPair, options: MaskOptions) -> tuple[CaseScore, set[int]]:
-    """The scores of the labels that are named or occur in either mask, and the values that occur.
+def white_means(values: set[int], options: MaskOptions) -> int:
+    """The value that 255 stands for where these occur: that of the one name, if nothing else does; else its own."""
+    names = options.label_names([])
+    return next(iter(names)) if len(names) == 1 and values <= {*names, _WHITE} else _WHITE
+
+
+def score_pair(pair: MaskPair, options: MaskOptions, white: int | None = None) -> tuple[CaseScore, set[int]]:
+    """The scores of the labels that are named or occur in either mask, and the values that occur in the files.
+
+    Args:
+        white: the value that 255 stands for; None if these two masks tell (see `white_means`).
 
     Raises:
         InputError: a mask is missing or cannot be used, or they are not on one grid.
     """
     prediction, truth = _read(pair)
     kind = options.kind_of(truth)
-    prediction, truth = (_with_value(label_map, options.label_names([])) for label_map in (prediction, truth))
+    occurring = {*prediction.values, *truth.values}
+    meant = white_means(occurring, options) if white is None else white
+    prediction, truth = (_with_white(label_map, meant) for label_map in (prediction, truth))
     values = {*prediction.values, *truth.values}
-    names = options.label_names(sorted(values)) if values or options.names or options.task else {}
+    named = {*options.label_names([])} if options.names or options.task else set()
+    names = options.label_names(sorted(values | named)) if values or named else {}
     score = score_case(prediction.labels, truth.labels, truth.geometry, names, kind.has_volume)
-    return score if kind.has_lengths(truth.header) else score.without_distances(), values
+    return score if kind.has_lengths(truth.header) else score.without_distances(), occurring
 
 
 def _read(pair: MaskPair) -> tuple[LabelMap, LabelMap]:
@@ -122,9 +152,8 @@ def _read(pair: MaskPair) -> tuple[LabelMap, LabelMap]:
     return prediction, truth
 
 
-def _with_value(label_map: LabelMap, names: Mapping[int, str]) -> LabelMap:
-    """The mask with the value that has the one name in place of 255, if that is all there is."""
-    if len(names) != 1 or label_map.values != [_WHITE]:
+def _with_white(label_map: LabelMap, value: int) -> LabelMap:
+    """The mask with this value in place of 255, if that is all there is."""
+    if value == _WHITE or label_map.values != [_WHITE]:
         return label_map
-    (value,) = names
     return replace(label_map, labels=(label_map.labels > 0) * label_map.labels.dtype.type(value))

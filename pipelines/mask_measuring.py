@@ -110,7 +110,8 @@ def measure_study(study: MaskStudy, options: MaskOptions) -> tuple[MaskMeasureme
         scan = Scan(scan.voxels, label_map.geometry, scan.header)
     kind = options.kind_of(label_map)
     names = options.label_names(label_map.values)
-    reference_ml = options.references.of(study.study_id, label_map, names)
+    is_named = bool(options.names or options.task)
+    reference_ml = options.references.of(study.study_id, label_map, names, any_value=is_named)
     flags = kind.flags(scan) if scan else (NO_IMAGE,) if options.needs_images else ()
     view = label_map.seen_along(kind.slice_axis)
     shown = turned(scan, label_map.labels, kind.slice_axis)[0] if scan else None

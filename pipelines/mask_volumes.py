@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from contextlib import closing
 from dataclasses import replace
 from importlib.metadata import version
@@ -12,6 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from sliceweave.pipelines.atomic import remove
+from sliceweave.pipelines.cells import printable
 from sliceweave.pipelines.errors import InputError, reason_of
 from sliceweave.pipelines.file_stamps import sha256_of
 from sliceweave.pipelines.label_maps import find_map_sidecar
@@ -39,34 +40,46 @@ def run_volumes(studies: Sequence[MaskStudy], report: Report, options: MaskOptio
         InputError: the output folder cannot be written to.
     """
     _say_what_is_missing(studies, options)
-    _check_nothing_else_is_lost(studies, report)
+    earlier = _studies_of_an_earlier_run(studies, report)
     with closing(report):
         report.start("--out")
+        if report.studies():  # it resumes
+            _say(
+                "%d studies of the earlier run have no mask any more, and keep their rows: %s", earlier - _ids(studies)
+            )
         for study in tqdm(studies, desc="studies", unit="study", disable=None):
-            _measure(study, report, options)
+            _measure(study, report, options, is_known=printable(study.study_id) in earlier)
 
 
-def _measure(study: MaskStudy, report: Report, options: MaskOptions) -> None:
+def _measure(study: MaskStudy, report: Report, options: MaskOptions, is_known: bool) -> None:
+    """Measures one, if need be; a picture goes that is known to be an earlier run's and is none of these rows'."""
     facts, png = facts_of(study, options), picture_path(report.directory, study)
     is_drawn = png.is_file() or not (options.pictures and study.image)
     if is_drawn and report.done(study.study_id, MODEL, facts.model_version, facts.image_sha256):
         return
     rows, picture = findings(study, facts, options)
-    if picture is None:
-        remove(png)
-    else:
+    if picture is not None:
         write_png(picture, png)
+    elif is_known:
+        remove(png)
     report.add(rows)
 
 
-def _check_nothing_else_is_lost(studies: Sequence[MaskStudy], report: Report) -> None:
-    """Raises InputError where the folder holds the masks themselves, or the tables of another kind of run."""
+def _studies_of_an_earlier_run(studies: Sequence[MaskStudy], report: Report) -> set[str]:
+    """Which studies the folder has results of.
+
+    Raises:
+        InputError: it holds the masks themselves, or the tables of another kind of run.
+    """
     out = report.directory
     if {study.mask.resolve().parent for study in studies} & {out.resolve()}:
         raise InputError(f"--out {out} holds the masks themselves; choose another folder")
-    earlier = out / "volumes.csv"
-    if earlier.is_file() and (others := {*read_table(earlier).get("model", [])} - {MODEL, ""}):
+    if not (out / "volumes.csv").is_file():
+        return set()
+    table = read_table(out / "volumes.csv")
+    if others := {*table.get("model", [])} - {MODEL, ""}:
         raise InputError(f"--out {out} holds the results of {min(others)}; choose another folder")
+    return set(table.get("study_id", []))
 
 
 def findings(study: MaskStudy, facts: StudyFacts, options: MaskOptions) -> tuple[StudyRows, Picture | None]:
@@ -103,14 +116,22 @@ def facts_of(study: MaskStudy, options: MaskOptions) -> StudyFacts:
 
 
 def _say_what_is_missing(studies: Sequence[MaskStudy], options: MaskOptions) -> None:
-    ids = [study.study_id for study in studies]
-    references = options.references.studies
+    ids, references = _ids(studies), options.references.studies
     without = {
-        "image": [study.study_id for study in studies if options.needs_images and not study.image],
-        "reference": [study_id for study_id in ids if references and study_id not in references],
-        "mask, but a reference": sorted(references - set(ids)),
+        "image": {study.study_id for study in studies if options.needs_images and not study.image},
+        "reference": ids - references if references else set(),
+        "mask, but a reference": references - ids,
     }
     for what, missing in without.items():
-        if missing:
-            named = ", ".join(missing[:_MOST_NAMED]) + (", …" if len(missing) > _MOST_NAMED else "")
-            logger.warning("%d studies have no %s: %s", len(missing), what, named)
+        _say(f"%d studies have no {what}: %s", missing)
+
+
+def _say(line: str, studies: Set[str]) -> None:
+    """A warning with how many studies there are and the names of some; none where there are none."""
+    if studies:
+        named = sorted(studies)[:_MOST_NAMED]
+        logger.warning(line, len(studies), ", ".join(named) + (", …" if len(studies) > _MOST_NAMED else ""))
+
+
+def _ids(studies: Sequence[MaskStudy]) -> set[str]:
+    return {study.study_id for study in studies}

@@ -3,7 +3,7 @@
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
@@ -12,7 +12,7 @@ import pandas as pd
 
 from sliceweave.pipelines.cases import Case, PrepareOptions, SourceFiles, broken
 from sliceweave.pipelines.cells import printable
-from sliceweave.pipelines.dicom_series import find_dicom
+from sliceweave.pipelines.dicom_series import cases_of_folders
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.file_names import IMAGE_ENDING, LABEL_ENDING, LABEL_INSIDE
 from sliceweave.pipelines.studies import id_of, image_suffix
@@ -90,20 +90,33 @@ def _with_patients(cases: list[Case], table: Path) -> list[Case]:
 
 
 def cases_of_rows(rows: Iterable[StudyRow], options: PrepareOptions) -> list[Case]:
-    """The studies that a CSV names; an image may be a folder of DICOM slices."""
-    return [_case_of_row(row, options) for row in rows]
+    """The studies that a CSV names; an image may be a folder of DICOM slices.
+
+    Patients are those of the CSV. Where it names none for a folder of DICOM, its headers tell whose it is.
+    """
+    rows = list(rows)
+    folders = [row for row in rows if row.image.is_dir()]
+    found = cases_of_folders([(row.study_id, row.image) for row in folders], options)
+    named = {case.patient: row.patient for row, case in zip(folders, found, strict=True) if row.patient}
+    series = iter(found)
+    return [_of_series(row, next(series), named) if row.image.is_dir() else _of_file(row) for row in rows]
 
 
-def _case_of_row(row: StudyRow, options: PrepareOptions) -> Case:
-    image = partial(open_named, row.image)
+def _of_file(row: StudyRow) -> Case:
+    case = _volume_case(row.study_id, row.image, row.label, row.patient)
+    return replace(case, split=row.split)
+
+
+def _of_series(row: StudyRow, case: Case, named: Mapping[str, str]) -> Case:
     label = partial(open_named, row.label) if row.label else None
-    if not row.image.is_dir():
-        return Case(row.study_id, image, label, patient=row.patient, split=row.split)
-    found = find_dicom(SourceFiles(row.image), options)
-    if len(found) != 1:
-        reason = f"expected one DICOM series in the folder {row.image.name}, got {len(found)}; name the folder of one"
-        return broken(row.study_id, reason, row.patient)
-    return Case(row.study_id, found[0].image, label, patient=row.patient, split=row.split)
+    patient = row.patient or named.get(case.patient, case.patient)
+    return replace(case, label=label, patient=patient, split=row.split)
+
+
+def _volume_case(study_id: str, image: Path, label: Path | None, patient: str) -> Case:
+    files = (image, label) if label else (image,)
+    opened = partial(open_named, label) if label else None
+    return Case(study_id, partial(open_named, image), opened, patient=patient, files=files)
 
 
 def _first_channels(volumes: Sequence[Path]) -> list[Path]:
@@ -224,8 +237,7 @@ def _case(image: Path, labels: Sequence[Path], group: _Group) -> Case:
     if group.is_twin and not labels:
         reason = f"expected a label of this name, got none in the folder of labels beside that of {image.name}"
         return broken(study_id, reason)
-    label = partial(open_named, labels[0]) if labels else None
-    return Case(study_id, partial(open_named, image), label, patient=_patient(image, group))
+    return _volume_case(study_id, image, labels[0] if labels else None, _patient(image, group))
 
 
 def _id(path: Path, root: Path) -> str:

@@ -12,11 +12,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from sliceweave.pipelines.cases import Case, PrepareOptions, SourceFiles
-from sliceweave.pipelines.conversion import Converter
+from sliceweave.pipelines.conversion import Converter, source_digest
 from sliceweave.pipelines.errors import InputError, reason_of
 from sliceweave.pipelines.patients import Drawing, drawn, on_their_sides, one_of_each_name, patient_of, settle
 from sliceweave.pipelines.plain_volumes import cases_of_rows
-from sliceweave.pipelines.prepare_outcome import Outcome
+from sliceweave.pipelines.prepare_outcome import GONE, Outcome
 from sliceweave.pipelines.prepare_tasks import PrepareTask
 from sliceweave.pipelines.prepared_folder import PreparedFolder
 from sliceweave.pipelines.rows import Row
@@ -24,6 +24,7 @@ from sliceweave.pipelines.splits import SPLITS
 from sliceweave.pipelines.study_csv import read_study_csv
 
 _SAVE_EVERY_S = 5.0
+_GONE: Row = {"status": GONE, "reason": "no longer in the source"}
 
 logger = logging.getLogger(__name__)
 
@@ -70,12 +71,15 @@ def prepare(
     converter = Converter(task, options, dest)
     folder = PreparedFolder(dest, _settings(task, source, options, drawing), converter.columns)
     cases, refused = settle(find_cases(task, source, options, dest), folder.sides)
-    work = _Work(converter, (source, dest), {i: row for i, row in folder.rows.items() if folder.holds(row)}, refused)
-    rows, found, saved = folder.rows, [case.study_id for case in cases], time.monotonic()
+    held = {study_id: row for study_id, row in folder.rows.items() if folder.holds(row)}
+    work = _Work(converter, (source, dest), held, refused, dict(folder.sources))
+    found, saved = [case.study_id for case in cases], time.monotonic()
+    rows = _without_the_gone(folder.rows, found)
+    digests = {case.study_id: source_digest(case) for case in cases}
     folder.make()
     try:
         for study_id, row in work.done(cases, workers):
-            rows[study_id] = row
+            rows[study_id], folder.sources[study_id] = row, digests[study_id]
             if time.monotonic() - saved > _SAVE_EVERY_S:
                 folder.save(_in_order(rows, found))
                 saved = time.monotonic()
@@ -92,16 +96,23 @@ class _Work:
         places: what a reason must not name in full, for a path may hold a patient's name.
         finished: rows of an earlier run whose files are in place.
         refused: reasons of studies that are not to be used, by id.
+        sources: what the files of those rows were (see `source_digest`), where that is known.
     """
 
     def __init__(
-        self, converter: Converter, places: Sequence[Path], finished: Mapping[str, Row], refused: Mapping[str, str]
+        self,
+        converter: Converter,
+        places: Sequence[Path],
+        finished: Mapping[str, Row],
+        refused: Mapping[str, str],
+        sources: Mapping[str, str] | None = None,
     ) -> None:
         self._converter = converter
         known = [path for place in places for path in (place, place.resolve())]
         self._roots = [f"{root}{os.sep}" for root in (*known, *(path.parent for path in known))]
         self._finished = finished
         self._refused = refused
+        self._sources = sources or {}
 
     def done(self, cases: Sequence[Case], workers: int) -> Iterator[tuple[str, Row]]:
         """(id, row) of each case as soon as it is finished."""
@@ -119,7 +130,8 @@ class _Work:
         if case.study_id in self._refused:
             raise InputError(self._refused[case.study_id])
         earlier = self._finished.get(case.study_id)
-        if earlier is not None and self._converter.is_current(case, earlier):
+        source = self._sources.get(case.study_id, "")
+        if earlier is not None and self._converter.is_current(case, earlier, source):
             return earlier
         return self._converter.convert(case)
 
@@ -163,6 +175,13 @@ def _settings(task: PrepareTask, source: Path, options: PrepareOptions, drawing:
 def _digest(path: Path) -> str:
     """Twelve digits that tell two source folders apart without naming either."""
     return hashlib.sha256(str(path.resolve()).encode("utf-8", "backslashreplace")).hexdigest()[:12]
+
+
+def _without_the_gone(rows: Mapping[str, Row], found: Sequence[str]) -> dict[str, Row]:
+    """The rows, usable ones of studies that are no longer in the source as such, once: their files stay on the disk."""
+    present = {*found}
+    kept = {study_id: row for study_id, row in rows.items() if study_id in present or row["status"] == "ok"}
+    return {study_id: row if study_id in present else row | _GONE for study_id, row in kept.items()}
 
 
 def _in_order(rows: Mapping[str, Row], found: Sequence[str]) -> list[Row]:

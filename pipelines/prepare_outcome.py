@@ -8,6 +8,8 @@ from pathlib import Path
 from sliceweave.pipelines.rows import Row
 from sliceweave.pipelines.splits import SPLITS
 
+GONE = "gone"  # the status of a study that is no longer in the source
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -19,6 +21,11 @@ class Outcome:
     def failed(self) -> list[str]:
         """One line per study that cannot be used."""
         return [f"{row['study_id']}: {row['reason']}" for row in self.rows if row["status"] == "failed"]
+
+    @property
+    def gone(self) -> list[str]:
+        """The studies that were prepared once and are no longer in the source: nothing lists them to train on."""
+        return [str(row["study_id"]) for row in self.rows if row["status"] == GONE]
 
     @property
     def notes(self) -> list[str]:
@@ -36,8 +43,16 @@ class Outcome:
         sides = Counter(str(row["split"]) if str(row["labelled"]) == "True" else "unlabelled" for row in self.usable)
         named = (*SPLITS, "unlabelled") if sides["unlabelled"] else SPLITS
         counts = ", ".join(f"{sides[side]} {side}" for side in named) if dest else "nothing was written"
-        lines = [f"{len(self.usable)} of {len(self.rows)} studies {what}: {counts}", *_label_lines(self.usable)]
-        for title, listed in (("could not be used", self.failed), ("should be looked at", self.notes)):
+        lines = [
+            f"{len(self.usable)} of {len(self.rows) - len(self.gone)} studies {what}: {counts}",
+            *_label_lines(self.usable),
+        ]
+        gone = "no longer in the source, and so no longer in datalist.json"
+        for title, listed in (
+            ("could not be used", self.failed),
+            ("should be looked at", self.notes),
+            (gone, self.gone),
+        ):
             if listed:
                 lines += [f"{len(listed)} {title}:", *(f"  {line}" for line in listed)]
         return "\n".join(lines)

@@ -35,6 +35,7 @@ class PreparedFolder:
         self._settings = dict(settings)
         self._columns = columns
         self.sides: Mapping[str, Side] = {}
+        self.sources: dict[str, str] = {}
         self.rows = self._earlier_rows()
 
     def make(self) -> None:
@@ -67,7 +68,7 @@ class PreparedFolder:
             if self.directory.is_dir() and any(self.directory.iterdir()):
                 raise InputError(f"{self.directory} is not empty and was not made by prepare; choose another folder")
             return {}
-        made_with, self.sides = self._earlier_record()
+        made_with, self.sides, self.sources = self._earlier_record()
         differing = [name for name in self._settings if made_with.get(name) != self._settings[name]]
         earlier = table.load() if table.path.exists() else []  # taken away so that all is converted again
         if differing and any(row["status"] == "ok" for row in earlier):
@@ -80,20 +81,21 @@ class PreparedFolder:
             return {}
         return {row["study_id"]: dict(row) for row in earlier}
 
-    def _earlier_record(self) -> tuple[dict[str, Any], dict[str, Side]]:
-        """The settings of the run before, and where each study stands."""
+    def _earlier_record(self) -> tuple[dict[str, Any], dict[str, Side], dict[str, str]]:
+        """The settings of the run before, where each study stands, and what its files were (see `source_digest`)."""
         path = self.directory / "datalist.json"
         try:
             content = json.loads(path.read_bytes())
             sides = {study_id: Side(*map(str, side)) for study_id, side in content["sides"].items()}
             settings = dict(content["prepared"])
+            sources = dict(content.get("sources", {}))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
                 f"{path}: expected the list that prepare wrote ({error}); choose another folder"
             ) from error
         if odd := [side.split for side in sides.values() if side.split not in SPLITS]:
             raise InputError(f"{path}: expected sides {', '.join(SPLITS)}, got '{odd[0]}'; restore the file")
-        return settings, sides
+        return settings, sides, sources
 
     def _datalist(self, rows: Sequence[Row]) -> bytes:
         task, labels = str(self._settings["task"]), self._settings["labels"]
@@ -105,6 +107,7 @@ class PreparedFolder:
             "labels": {"0": "background", **labels},
             "prepared": self._settings,
             "sides": self.sides,
+            "sources": self.sources,
         }
         labelled = [row for row in rows if str(row["labelled"]) == "True"]
         for split in SPLITS:

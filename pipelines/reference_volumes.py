@@ -17,6 +17,7 @@ from sliceweave.pipelines.study_csv import strip_guard
 from sliceweave.pipelines.volumetry import volume_ml
 
 _COLUMNS = ("study_id", "volume_ml")
+_WHITE = 255
 
 logger = logging.getLogger(__name__)
 
@@ -32,10 +33,16 @@ class References:
     def studies(self) -> set[str]:
         return {*self.volumes_ml, *self.masks}
 
-    def of(self, study_id: str, label_map: LabelMap, names: Mapping[int, str]) -> dict[int, float]:
-        """Reference volume of each named label that has one. A line in the log where what there is cannot be used."""
+    def of(
+        self, study_id: str, label_map: LabelMap, names: Mapping[int, str], any_value: bool = True
+    ) -> dict[int, float]:
+        """Reference volume of each named label that has one. A line in the log where what there is cannot be used.
+
+        Args:
+            any_value: whether the one value of a reference mask stands for the one name, whatever it is; else only 255.
+        """
         if study_id in self.masks:
-            return _of_mask(self.masks[study_id], study_id, label_map, names)
+            return _of_mask(self.masks[study_id], study_id, label_map, names, any_value)
         return _of_table(self.volumes_ml.get(study_id, {}), study_id, names)
 
 
@@ -98,7 +105,9 @@ def _of_table(by_label: Mapping[str, float], study_id: str, names: Mapping[int, 
     return found
 
 
-def _of_mask(path: Path, study_id: str, label_map: LabelMap, names: Mapping[int, str]) -> dict[int, float]:
+def _of_mask(
+    path: Path, study_id: str, label_map: LabelMap, names: Mapping[int, str], any_value: bool
+) -> dict[int, float]:
     """Volumes on the reference's own grid, or on the study's where that is the same."""
     try:
         reference = read_label_map(path, study_id)
@@ -106,7 +115,7 @@ def _of_mask(path: Path, study_id: str, label_map: LabelMap, names: Mapping[int,
         logger.warning("%s: no reference volume: %s", study_id, error)
         return {}
     geometry = label_map.geometry if same_grid(reference.geometry, label_map.geometry) else reference.geometry
-    if len(names) == 1 and len(reference.values) <= 1:
+    if len(names) == 1 and len(reference.values) == 1 and (any_value or reference.values == [_WHITE]):
         return {value: volume_ml(reference.labels, geometry) for value in names}
     if unknown := sorted(set(reference.values) - {*names}):
         logger.warning("%s: the reference %s also holds %s", study_id, path.name, unknown[:5])

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from itertools import chain
 from pathlib import Path
 from typing import final
 
@@ -14,7 +13,8 @@ from sliceweave.pipelines.tables import Table
 
 logger = logging.getLogger(__name__)
 
-_MADE_OF_CASES = ("summary.csv", "failed.csv", "strata.csv", "tables.md", "table_[0-9]*.csv")
+_OURS = ("summary.csv", "failed.csv")
+_MADE_OF_CASES = ("strata.csv", "tables.md", *(f"table_{number}.csv" for number in range(1, 13)))
 
 
 @final
@@ -43,10 +43,11 @@ class ScoreTables:
         self._failed = Table(self.directory / "failed.csv", FAILED_COLUMNS)
         self._summary = Table(self.directory / "summary.csv", SUMMARY_COLUMNS)
         make_folder(self.directory, f"choose another folder with {self._option}")
-        if self._cases.path.exists():
+        replaced = self._cases.path.exists()
+        if replaced:
             logger.warning("%s: the tables of an earlier run are replaced", self.directory)
-        for path in chain.from_iterable(map(self.directory.glob, _MADE_OF_CASES)):
-            remove(path)
+        for name in (*_OURS, *(_MADE_OF_CASES if replaced else ())):
+            remove(self.directory / name)
         self._cases.save()
 
     def add(self, study_id: str, score: CaseScore) -> None:

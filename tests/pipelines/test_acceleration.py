@@ -1,5 +1,7 @@
 """What a network is given on the machine at hand."""
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -42,6 +44,22 @@ def test_auto_asks_a_gpu_for_bf16_of_its_own(expected: bool, monkeypatch: pytest
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda emulated: expected and not emulated)
     assert use_bf16("auto", "cuda:0") is expected
     assert use_bf16("auto", "mps") is False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's own setting")
+def test_memory_that_was_freed_is_used_again() -> None:
+    """Pages that the system had to clear for forty arrays of 48 MB: those of the first few at most."""
+    code = """
+import resource, torch
+from sliceweave.pipelines.acceleration import keep_freed_memory
+keep_freed_memory()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(40):
+    torch.ones(12_000_000)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 4 * 48_000_000 / 4096
 
 
 def test_a_processor_gets_one_slice_at_once_and_a_gpu_several() -> None:

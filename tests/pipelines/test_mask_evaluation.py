@@ -135,6 +135,23 @@ def test_white_masks_are_those_of_the_one_label(names: list[str], folder: Path) 
     assert cases["dice"].eq(1).all()
 
 
+@pytest.mark.parametrize("names", [[], ["--labels", "1=liver"]])
+def test_white_is_a_label_of_its_own_where_others_occur(names: list[str], folder: Path) -> None:
+    """Whether they occur in the same two masks or in another study's."""
+    grey = np.where(labels(LESION) > 0, np.uint8(255), np.uint8(0))
+    for name in ("pred/exact_mask.nii.gz", "pred/half_mask.nii.gz", "truth/exact.nrrd", "truth/half.nrrd"):
+        write_map(folder / name, grey, AFFINE)
+    grey[7, 6, 5] = 127
+    write_map(folder / "truth/half.nrrd", grey, AFFINE)
+    assert evaluate(folder, *names).exit_code == 0
+    cases = read_table(folder / "out/cases.csv").set_index(["study_id", "label"])
+    assert set(cases.loc["exact"].index) == {"liver" if names else "label_1", "label_127", "label_255"}
+    assert cases.loc[("exact", "label_255"), "reference_volume_ml"] == pytest.approx(16 * 0.003)
+    assert cases.loc[("half", "label_255"), "dice"] == 1
+    assert cases.loc[("half", "label_127"), "dice"] == 0
+    assert cases.loc[("half", "liver" if names else "label_1"), "reference_volume_ml"] == 0
+
+
 def test_names_come_in_their_order_and_what_has_none_is_called_by_its_value(folder: Path) -> None:
     write_map(folder / "truth/half.nrrd", labels(HALF, np.s_[7:, 6:, 5:], np.s_[7:, :1, 5:]), AFFINE)
     assert evaluate(folder, "--labels", "3=third,1=first").exit_code == 0

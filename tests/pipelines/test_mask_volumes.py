@@ -2,6 +2,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
@@ -147,6 +148,41 @@ def test_resume_measures_only_what_has_changed(tmp_path: Path) -> None:
     assert second["volume_ml"].iloc[0] == 0.0
     assert second.iloc[1].equals(first.iloc[1])
     assert [path.stat().st_mtime_ns == before for path, before in zip(pictures, stamps, strict=True)] == [False, True]
+
+
+def test_a_resumed_run_names_studies_that_have_no_mask_any_more(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for study_id in ("a", "b"):
+        write_map(tmp_path / "m" / f"{study_id}.nii.gz", blocks((1,)), oblique_affine())
+    volumes(tmp_path / "m", tmp_path / "out")
+    (tmp_path / "m" / "b.nii.gz").unlink()
+    assert len(volumes(tmp_path / "m", tmp_path / "out", "--resume")) == 2
+    assert "1 studies of the earlier run have no mask any more, and keep their rows: b" in caplog.text
+
+
+def test_a_picture_goes_only_if_an_earlier_run_drew_it(tmp_path: Path) -> None:
+    write_map(tmp_path / "m" / "a.nii.gz", blocks((1,)), oblique_affine())
+    write_map(tmp_path / "i" / "a.nii.gz", np.ones(SHAPE, np.int16), oblique_affine())
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.png").write_text("somebody's")
+    volumes(tmp_path / "m", tmp_path / "out")
+    assert (tmp_path / "out" / "a.png").read_text() == "somebody's"
+    volumes(tmp_path / "m", tmp_path / "out", "--images", str(tmp_path / "i"))
+    assert (tmp_path / "out" / "a.png").stat().st_size > 1000
+    volumes(tmp_path / "m", tmp_path / "out")
+    assert not (tmp_path / "out" / "a.png").exists()
+
+
+def test_another_structures_mask_is_no_reference(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_map(tmp_path / "m" / "a.nii.gz", blocks((1,)), oblique_affine())
+    reference = write_map(tmp_path / "t" / "a.nii.gz", blocks((2,), seed=1), oblique_affine())
+    found = volumes(tmp_path / "m", tmp_path / "out", "--reference", str(tmp_path / "t"))
+    assert found.loc[("a", "label_1"), "reference_volume_ml"] == 0
+    assert "the reference a.nii.gz also holds [2]" in caplog.text
+    named = volumes(tmp_path / "m", tmp_path / "named", "--reference", str(tmp_path / "t"), "--labels", "1=x")
+    expected = counted_ml(np.asarray(nib.load(reference).dataobj), oblique_affine())[2]
+    assert named["reference_volume_ml"].tolist() == pytest.approx([expected], rel=1e-5)
 
 
 def test_neither_the_masks_folder_nor_another_runs_is_written_to(tmp_path: Path) -> None:

@@ -246,7 +246,9 @@ def test_a_rerun_converts_only_what_is_missing_and_moves_nobody(tmp_path: Path) 
     assert [line.split(":")[0] for line in first.failed] == ["s1"]
     kept = tmp_path / "dest" / "images" / "s0.nii.gz"
     before = kept.stat().st_mtime_ns
-    volumes.write_pairs(tmp_path / "source", studies=6)
+    volumes.write_pairs(tmp_path / "more", studies=6)
+    for path in (tmp_path / "more").glob("*/s[1345].nii.gz"):
+        path.replace(tmp_path / "source" / path.relative_to(tmp_path / "more"))
     (tmp_path / "dest" / "labels" / "s2.nii.gz").unlink()
     second = run("hematoma", tmp_path / "source", tmp_path / "dest")
     assert second.failed == []
@@ -501,6 +503,63 @@ def test_one_file_and_a_csv_of_a_dicom_folder_are_sources_too(tmp_path: Path) ->
     outcome = run("hematoma", tmp_path / "s.csv", tmp_path / "b")
     assert outcome.failed == []
     np.testing.assert_array_equal(nib.load(tmp_path / "b" / "labels" / "h.nii.gz").get_fdata(), series.voxels > 0)
+
+
+def test_patients_of_dicom_folders_in_a_csv_are_told_apart_by_their_headers(tmp_path: Path) -> None:
+    patients = {"a1": "P1", "b1": "P2", "a2": "P1", "c1": "", "b2": "P2"}
+    for seed, (study_id, patient) in enumerate(patients.items()):
+        save(datasets(miniature((5.0,) * 2, seed=seed), patient_id=patient), tmp_path / study_id)
+    rows = [f"{study_id},{study_id},{'jane' if study_id == 'b2' else ''}" for study_id in patients]
+    (tmp_path / "s.csv").write_text("\n".join(["study_id,image,patient", *rows]))
+    found = run("hematoma", tmp_path / "s.csv", tmp_path / "out")
+    assert [row["patient"] for row in found.rows] == ["a1", "jane", "a1", "c1", "jane"]
+    sides = json.loads((tmp_path / "out" / "datalist.json").read_bytes())["sides"]
+    assert sides["a1"] == sides["a2"]
+    assert sides["b1"] == sides["b2"]
+
+
+def test_a_corrected_csv_converts_what_it_corrects(tmp_path: Path) -> None:
+    truths = [volumes.numbers(number, 2) for number in range(2)]
+    for number, (image, label) in enumerate(truths):
+        volumes.save(tmp_path / f"i{number}.nii.gz", image)
+        volumes.save(tmp_path / f"l{number}.nii.gz", label)
+    table = tmp_path / "s.csv"
+    table.write_text("study_id,image,label\na,i0.nii.gz,l1.nii.gz\nb,i0.nii.gz,l1.nii.gz\n")
+    run("hematoma", table, tmp_path / "out")
+    table.write_text("study_id,image,label\na,i0.nii.gz,l0.nii.gz\nb,i1.nii.gz,l1.nii.gz\n")
+    run("hematoma", table, tmp_path / "out")
+    for study_id, (image, label) in zip("ab", truths, strict=True):
+        for folder, expected in (("images", image), ("labels", label)):
+            np.testing.assert_array_equal(nib.load(tmp_path / "out" / folder / f"{study_id}.nii.gz").dataobj, expected)
+
+
+def test_a_label_drawn_anew_is_converted_again(tmp_path: Path) -> None:
+    truth = volumes.write_pairs(tmp_path / "source", studies=1)["s0"]
+    run("hematoma", tmp_path / "source", tmp_path / "out")
+    volumes.save(tmp_path / "source" / "labels" / "s0.nii.gz", 1 - truth.label)
+    run("hematoma", tmp_path / "source", tmp_path / "out")
+    np.testing.assert_array_equal(nib.load(tmp_path / "out" / "labels" / "s0.nii.gz").dataobj, 1 - truth.label)
+
+
+def test_what_has_left_the_source_leaves_the_list_and_is_told_once(tmp_path: Path) -> None:
+    source, dest = tmp_path / "source", tmp_path / "dest"
+    volumes.write_pairs(source, studies=8)
+    (source / "images" / "s7.nii.gz").write_bytes(b"broken")
+    first = {row["study_id"]: row["split"] for row in run("hematoma", source, dest).usable}
+    kept = {folder: (source / folder / "s0.nii.gz").read_bytes() for folder in ("images", "labels")}
+    for study_id in ("s0", "s7"):
+        for folder in ("images", "labels"):
+            (source / folder / f"{study_id}.nii.gz").unlink()
+    second = run("hematoma", source, dest)
+    assert second.gone == ["s0"]
+    assert "6 of 6 studies prepared" in second.summary(dest)
+    assert "1 no longer in the source, and so no longer in datalist.json:\n  s0" in second.summary(dest)
+    assert set(splits_of(dest)) == {f"s{number}" for number in range(1, 7)}
+    assert (dest / "images" / "s0.nii.gz").is_file()
+    assert run("hematoma", source, dest).gone == []
+    for folder, content in kept.items():
+        (source / folder / "s0.nii.gz").write_bytes(content)
+    assert {row["study_id"]: row["split"] for row in run("hematoma", source, dest).rows} == first
 
 
 def read_affine(folder: Path) -> NDArray[np.float64]:

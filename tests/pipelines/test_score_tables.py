@@ -55,6 +55,16 @@ def test_the_table_is_whole_after_each_study(tmp_path: Path) -> None:
     assert not (tmp_path / "summary.csv").exists()
 
 
+def test_only_tables_of_an_earlier_run_go(tmp_path: Path) -> None:
+    theirs = {"table_1_demographics.csv", "table_1.csv", "tables.md", "strata.csv"}
+    for name in theirs:
+        (tmp_path / name).write_text("theirs")
+    started(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {*theirs, "cases.csv"}
+    started(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"table_1_demographics.csv", "cases.csv"}
+
+
 def test_what_a_video_does_not_have_is_an_empty_cell(tmp_path: Path) -> None:
     started(tmp_path).add("film", case(has_volume=False))
     assert read_table(tmp_path / "cases.csv")["volume_error_ml"].isna().all()

@@ -289,6 +289,7 @@ def test_a_guard_is_stripped_only_where_our_writer_puts_one(text, stripped):
         ("study_id,image\na,a.nii\n ,b.nii\n", "line 3 has an empty study_id or image"),
         ("study_id,image\na,\n", "line 2 has an empty study_id or image"),
         ("study_id,image\na,x,y.nii\n", "line 2 has more fields than the header"),
+        ("study_id,image,image\na,x.nii,y.nii\n", "has the column image more than once; keep one"),
         ('study_id,image\n"a,a.nii\n', "cannot be read as a CSV"),
     ],
 )
