@@ -7,8 +7,8 @@ haemorrhage, ten labelled slices (each a study of its own, of the 8-bit JPEG gre
 labelled ones and the GE series also run as other kinds of input: HU (cut-off ends set to -1000 and 1000), clipped to
 -20…100 HU, 8-bit grey of that window. The few labelled slices are for looking, not for tuning.
 
-A slice's score is the mean of its 50 mm² of highest probability, or its lesion area in the mask. The AUC is over all
-slices of whole studies, of which a single one bleeds, and over these and the labelled slices.
+A slice's score is that of `slices.csv` (the mean of its 50 mm² of highest probability), or its lesion area in the
+mask. The AUC is over all slices of whole studies, of which a single one bleeds, and over these and the labelled slices.
 
 Other weights are decided at 0.5 and without certainty, unless `--options threshold=0.2 sure=0.85` compares them with
 the shipped ones as these are decided. They may need `--config 2.5d` and more options, as in
@@ -28,7 +28,6 @@ import numpy as np
 import pandas as pd
 import torch
 import yaml
-from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 from numpy.typing import NDArray
 from real_heads import FOR_TRAINING, Head, heads, healthy_paths
@@ -42,24 +41,7 @@ from sliceweave.pipelines.scoring import Overlap
 from sliceweave.pipelines.tables import read_table
 from sliceweave.pipelines.volumetry import slice_areas_mm2, volume_ml
 
-SCORED_MM2 = 50.0
 SAME_SCAN = ("HU", "clipped", "8-bit")
-WITH_PROBABILITY = [
-    "@activation",
-    "@place",
-    {"_target_": "CopyItemsd", "keys": "pred", "names": "probability"},
-    "@certainty",
-    {
-        "_target_": "Invertd",
-        "keys": ["pred", "probability"],
-        "transform": "@preprocessing",
-        "orig_keys": "image",
-        "nearest_interp": False,
-    },
-    "@decision",
-    "@cleaning",
-]
-"""In place of the bundle's postprocessing, which never has probabilities at the scan's size."""
 
 
 class Result(NamedTuple):
@@ -72,21 +54,6 @@ class Result(NamedTuple):
     row: dict[str, Any]
 
 
-class SliceScores:
-    """Handler of the inference engine: the score of every slice, by study."""
-
-    def __init__(self) -> None:
-        self.by_study: dict[str, NDArray[np.float64]] = {}
-
-    def __call__(self, engine: Any) -> None:
-        (case,), (output,) = engine.state.batch, engine.state.output
-        probability = output["probability"]
-        pixel_mm2 = float(torch.linalg.cross(probability.affine[:3, 0], probability.affine[:3, 1]).norm())
-        slices = probability.as_tensor()[0].flatten(0, 1)
-        count = max(1, min(len(slices), round(SCORED_MM2 / pixel_mm2)))
-        self.by_study[case["study_id"]] = slices.topk(count, dim=0).values.mean(0).double().cpu().numpy()
-
-
 def run_bundle(studies: Path, results: Path, arguments: argparse.Namespace) -> dict[str, NDArray[np.float64]]:
     """Runs the inference bundle over a folder; the scores of each study's slices."""
     root = bundle_root("hematoma")
@@ -94,15 +61,13 @@ def run_bundle(studies: Path, results: Path, arguments: argparse.Namespace) -> d
     options = {name: yaml.safe_load(value) for name, value in (text.split("=", 1) for text in arguments.options)}
     if arguments.checkpoint:
         options["checkpoint"] = str(arguments.checkpoint)
-    options |= {"postprocessing::transforms": WITH_PROBABILITY, "bf16": False, "inferer::skip_empty": False}
     places = {"bundle_root": str(root), "dataset_dir": str(studies), "output_dir": str(results), "pictures": False}
     flow = ConfigWorkflow(files, workflow_type="infer", logging_file=False, **{**places, **options})
     flow.initialize()
-    scores = SliceScores()
-    flow.evaluator.add_event_handler(Events.ITERATION_COMPLETED, scores)
     flow.run()
     flow.finalize()
-    return scores.by_study
+    slices = read_table(results / "slices.csv").groupby("study_id")["score"]
+    return {str(study_id): scores.to_numpy() for study_id, scores in slices}
 
 
 def kinds_of(head: Head) -> tuple[str, ...]:
@@ -149,9 +114,9 @@ def report_detection(results: list[Result], scores: dict[str, NDArray[np.float64
     print("\nslice-level detection, AUC:")
     for name, chosen in {"whole studies": whole, "whole studies and labelled slices": own}.items():
         truth = np.concatenate([r.head.label.any((0, 1)) for r in chosen])
-        probabilities = np.concatenate([scores[f"{r.head.name} {r.kind}"] for r in chosen])
+        given = np.concatenate([scores[f"{r.head.name} {r.kind}"] for r in chosen])
         areas_mm2 = np.concatenate([r.areas_mm2 for r in chosen])
-        values = f"{auc(probabilities, truth):.3f} by probability, {auc(areas_mm2, truth):.3f} by area in the mask"
+        values = f"{auc(given, truth):.3f} by score, {auc(areas_mm2, truth):.3f} by area in the mask"
         print(f"{name} ({truth.sum()} of {len(truth)} slices bleed): {values}")
 
 

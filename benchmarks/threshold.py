@@ -20,7 +20,6 @@ import torch
 from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 from numpy.typing import NDArray
-from real_scans import WITH_PROBABILITY
 from scipy import ndimage
 
 from sliceweave.pipelines.bundles import bundle_root
@@ -28,6 +27,22 @@ from sliceweave.pipelines.reading import read_grid, read_scan
 
 THRESHOLDS = (0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
 CERTAINTIES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
+WITH_PROBABILITY = [
+    "@activation",
+    "@place",
+    {"_target_": "CopyItemsd", "keys": "pred", "names": "probability"},
+    "@certainty",
+    {
+        "_target_": "Invertd",
+        "keys": ["pred", "probability"],
+        "transform": "@preprocessing",
+        "orig_keys": "image",
+        "nearest_interp": False,
+    },
+    "@decision",
+    "@cleaning",
+]
+"""In place of the bundle's postprocessing, which never has probabilities at the scan's size."""
 
 
 class Sweep:

@@ -48,7 +48,7 @@ LESION_COLUMNS = (
     "centroid_s_mm",
     "touches_border",
 )
-SLICE_COLUMNS = ("study_id", "label", "slice", "area_mm2", "thickness_mm")
+SLICE_COLUMNS = ("study_id", "label", "slice", "area_mm2", "thickness_mm", "score")
 
 METRICS = (
     "dice",

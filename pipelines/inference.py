@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 from ignite.engine import Events
 from monai.engines import SupervisedEvaluator
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from sliceweave.pipelines.acceleration import subnormals_as_zero
@@ -20,7 +21,15 @@ from sliceweave.pipelines.dicom_results import DicomResults
 from sliceweave.pipelines.errors import InputError, reason_of
 from sliceweave.pipelines.file_stamps import sha256_of
 from sliceweave.pipelines.lettering import Picture
-from sliceweave.pipelines.measuring import Mask, certainty_flags, label_results, reference_volumes_ml, title_of, turned
+from sliceweave.pipelines.measuring import (
+    Mask,
+    certainty_flags,
+    label_results,
+    reference_volumes_ml,
+    title_of,
+    turned,
+    with_slice_scores,
+)
 from sliceweave.pipelines.member_counts import MemberCounts
 from sliceweave.pipelines.model import Model
 from sliceweave.pipelines.montage import montage, write_png
@@ -37,6 +46,7 @@ from sliceweave.pipelines.study_report import StudyReport, dicom_paths, fail_stu
 from sliceweave.pipelines.study_source import source_of
 from sliceweave.pipelines.tta import TtaInferer
 from sliceweave.transforms.scan_mask import UNSURE_VOXELS
+from sliceweave.transforms.slice_scores import SLICE_SCORES
 
 Case = Mapping[str, str]
 
@@ -105,11 +115,12 @@ def tolerant_iteration(engine: SupervisedEvaluator, batch: dict[str, Any]) -> di
 
 @dataclass(frozen=True, eq=False)
 class Segmented:
-    """What the network made of a study: the mask on the scan's own grid, and how sure it was."""
+    """What the network made of a study: the mask on the scan's own grid, and how sure it was, of each slice too."""
 
     mask: Mask
     unsure_voxels: int
     member_counts: MemberCounts | None
+    slice_scores: NDArray[np.float64] | None = None
 
 
 class VolumeReport:
@@ -169,7 +180,8 @@ class VolumeReport:
         else:
             mask = output[0]["pred"][0].cpu().numpy().astype(np.uint8, copy=False)  # in the order it has
             counts = self.tta.counts if self.tta else None
-            self.behind.start(self.take, case, Segmented(mask, output[0].get(UNSURE_VOXELS, 0), counts))
+            made = Segmented(mask, output[0].get(UNSURE_VOXELS, 0), counts, output[0].get(SLICE_SCORES))
+            self.behind.start(self.take, case, made)
 
     def forget(self, engine: SupervisedEvaluator) -> None:
         """Lets the last study go, which the engine would hold until the next one's mask is there."""
@@ -234,7 +246,8 @@ class VolumeReport:
         measured = label_results(shown, view, labels, reference_ml, kind.middle_r_mm(scan))
         counts = segmented.member_counts
         spreads_ml = None if counts is None else counts.spreads_ml(scan.geometry)
-        results = self.model.with_certainty(measured, spreads_ml, scan.header)
+        certain = self.model.with_certainty(measured, spreads_ml, scan.header)
+        results = with_slice_scores(certain, segmented.slice_scores, labels)
         if window_hu := kind.window_of_greys(scan):
             logger.info("%s: its grey levels are taken for %g to %g HU", case["study_id"], *window_hu)
         unsure = certainty_flags(segmented.unsure_voxels, segmented.mask, scan.geometry)

@@ -52,6 +52,15 @@ def label_results(
     ]
 
 
+def with_slice_scores(
+    results: Sequence[LabelResult], scores: NDArray[np.float64] | None, labels: Mapping[int, str]
+) -> list[LabelResult]:
+    """The results with the scores (labels, K) of their slices; without, where there are none of so many slices."""
+    if scores is None or any(scores.shape[1] != len(result.measurement.areas_mm2) for result in results):
+        return list(results)
+    return [replace(result, slice_scores=scores[value - 1]) for value, result in zip(labels, results, strict=True)]
+
+
 def without_side_if_unknown(measurement: Measurement, scan: Gridded, middle_r_mm: float | None) -> Measurement:
     """The measurement, less its side where there is no middle, or no header code that says how the patient lies."""
     codes = (int(scan.header["qform_code"]), int(scan.header["sform_code"]))

@@ -8,6 +8,9 @@ mask gives 0.0 ml, no lesions, no slices, and otherwise empty fields; it has no 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sliceweave.pipelines.cells import Cell, format_number
 from sliceweave.pipelines.columns import VOLUME_COLUMNS
 from sliceweave.pipelines.geometry import Geometry
@@ -45,7 +48,8 @@ class LabelResult:
     """One label of a study, measured.
 
     ``volume_range_ml`` is (low, high), and holds the true volume with probability ``coverage``.
-    ``spread_ml`` is the standard deviation of the volume under test-time augmentation.
+    ``spread_ml`` is the standard deviation of the volume under test-time augmentation. ``slice_scores`` (K,) says how
+    much each slice looks as if it had the label, from 0 to 1, where a network was asked.
     """
 
     label: str
@@ -54,6 +58,7 @@ class LabelResult:
     coverage: float | None = None
     reference_volume_ml: float | None = None
     spread_ml: float | None = None
+    slice_scores: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -149,7 +154,7 @@ def lesion_rows(study_id: str, result: LabelResult) -> list[Row]:
 
 def slice_rows(study_id: str, geometry: Geometry, result: LabelResult) -> list[Row]:
     """Rows of ``slices.csv``: every slice of the scan, by its index along the third array axis, from 0."""
-    areas_mm2 = result.measurement.areas_mm2
+    areas_mm2, scores = result.measurement.areas_mm2, result.slice_scores
     return [
         {
             "study_id": study_id,
@@ -157,6 +162,7 @@ def slice_rows(study_id: str, geometry: Geometry, result: LabelResult) -> list[R
             "slice": index,
             "area_mm2": float(areas_mm2[index]),
             "thickness_mm": float(geometry.slice_thicknesses_mm[index]),
+            "score": None if scores is None else float(scores[index]),
         }
         for index in range(len(areas_mm2))
     ]

@@ -23,6 +23,7 @@ from sliceweave.transforms.neck import NoBloodInNeckd
 from sliceweave.transforms.regions import CropToRegiond
 from sliceweave.transforms.scan_mask import MaskOnScand
 from sliceweave.transforms.slab import AdjacentSlices, AdjacentSlicesd, gather_slab
+from sliceweave.transforms.slice_scores import SliceScoresd
 from sliceweave.transforms.sure_lesions import KeepSureLesions, KeepSureLesionsd
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "NoBloodInNeckd",
     "RandomizeAppearance",
     "RandomizeAppearanced",
+    "SliceScoresd",
     "SynthesizeHardNegatives",
     "SynthesizeHardNegativesd",
     "SynthesizeHematoma",

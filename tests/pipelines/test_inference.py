@@ -183,6 +183,13 @@ def test_a_good_study_has_mask_picture_and_the_masks_volume(outcome: tuple[Path,
     assert float(row["volume_ml"]) == pytest.approx(expected, rel=1e-5)
 
 
+def test_every_slice_has_a_score_higher_where_there_is_lesion(outcome: tuple[Path, pd.DataFrame]) -> None:
+    slices = read_table(outcome[0] / "slices.csv")
+    assert slices["score"].between(0, 1).all()
+    bleeds = slices["area_mm2"] > 0
+    assert slices["score"][bleeds].mean() > slices["score"][~bleeds].mean()
+
+
 def test_the_mask_lies_on_the_scans_own_grid(outcome: tuple[Path, pd.DataFrame], good: Path) -> None:
     scan, mask = nib.load(good), nib.load(outcome[0] / "007_mask.nii.gz")
     np.testing.assert_array_equal(mask.affine, scan.affine)
