@@ -89,8 +89,8 @@ def keep_freed_memory() -> None:
     """Has the C library hold on to the memory of a layer's output for the next one's, from here on in this process.
 
     By itself glibc returns each array of more than some megabytes to the system, which then has to clear every page of
-    the next one, which takes a good part of a training step. Kept are up to 512 MiB, of arrays of up to 64 MiB; larger ones, such as a
-    study's, go back as before. Elsewhere than in glibc nothing changes.
+    the next one: a good part of a training step. Kept are up to 512 MiB, of arrays of up to 64 MiB; larger ones go back
+    as before. Elsewhere than in glibc nothing changes.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
