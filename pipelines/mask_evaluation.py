@@ -79,14 +79,8 @@ def evaluate_masks(pairs: Sequence[MaskPair], tables: ScoreTables, options: Mask
     occurring = {value for found in values.values() for value in found}
     if white_means(occurring, options) != _WHITE:
         occurring.discard(_WHITE)
-    else:  # so it was in none of them, whatever two masks by themselves let think
-        whites = {study_id for study_id, found in values.items() if white_means(found, options) != _WHITE}
-        _scored(
-            [pair for pair in pairs if pair.study_id in whites and _WHITE in values[pair.study_id]],
-            tables,
-            options,
-            _WHITE,
-        )
+    elif recoded := [pair for pair in pairs if _was_recoded(values.get(pair.study_id, set()), options)]:
+        _scored(recoded, tables, options, _WHITE)  # other studies tell what these two masks by themselves did not
     tables.complete(list(options.label_names(sorted(occurring)).values()))
     return tables.finish()
 
@@ -112,6 +106,10 @@ def white_means(values: set[int], options: MaskOptions) -> int:
     """The value that 255 stands for where these occur: that of the one name, if nothing else does; else its own."""
     names = options.label_names([])
     return next(iter(names)) if len(names) == 1 and values <= {*names, _WHITE} else _WHITE
+
+
+def _was_recoded(values: set[int], options: MaskOptions) -> bool:
+    return _WHITE in values and white_means(values, options) != _WHITE
 
 
 def score_pair(pair: MaskPair, options: MaskOptions, white: int | None = None) -> tuple[CaseScore, set[int]]:

@@ -44,9 +44,8 @@ def run_volumes(studies: Sequence[MaskStudy], report: Report, options: MaskOptio
     with closing(report):
         report.start("--out")
         if report.studies():  # it resumes
-            _say(
-                "%d studies of the earlier run have no mask any more, and keep their rows: %s", earlier - _ids(studies)
-            )
+            gone = earlier - {printable(study_id) for study_id in _ids(studies)}
+            _say("%d studies of the earlier run have no mask any more, and keep their rows: %s", gone)
         for study in tqdm(studies, desc="studies", unit="study", disable=None):
             _measure(study, report, options, is_known=printable(study.study_id) in earlier)
 
