@@ -11,7 +11,15 @@ from monai.transforms import Compose, Orientationd
 from sliceweave.pipelines.bundles import bundle_root
 from sliceweave.pipelines.errors import InputError, input_error_in
 from sliceweave.pipelines.small_lesions import DropSmallLesionsd
-from sliceweave.transforms import HeadHUd, KeepSureLesionsd, MarkBoned, NoBloodInBoned, NoBloodInNeckd, WindowHUd
+from sliceweave.transforms import (
+    HeadHUd,
+    KeepSureLesionsd,
+    MarkBoned,
+    NoBloodInBoned,
+    NoBloodInNeckd,
+    SliceScoresd,
+    WindowHUd,
+)
 
 CHAINS = {
     "inference": (["inference"], "preprocessing"),
@@ -88,8 +96,9 @@ def test_bone_is_marked_before_the_scan_is_turned(stage: str) -> None:
 @pytest.mark.parametrize("stage", CLEANED)
 def test_blood_in_the_neck_and_lesions_of_which_nothing_is_sure_go_before_the_threshold(stage: str) -> None:
     stages, name = CLEANED[stage]
-    neck, asked = steps(parsed(stages, name, sure=0.7, threshold=0.3))[1:3]
+    _, neck, *scores, asked = steps(parsed(stages, name, sure=0.7, threshold=0.3))[: 4 if stage == "inference" else 3]
     assert isinstance(neck, NoBloodInNeckd)
+    assert [type(step) for step in scores] == ([SliceScoresd] if stage == "inference" else [])
     assert isinstance(asked, KeepSureLesionsd)
     assert (asked.transform.threshold, asked.transform.sure) == (0.3, 0.7)
 
