@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
+from sliceweave.pipelines.cli_parts import Task
+
 
 def bundle(
-    task: Annotated[
-        str, typer.Argument(help="hematoma, lung_infection, liver_tumor, knee_cartilage or echo_left_ventricle.")
-    ],
+    task: Task,
 ) -> None:
     """Print the folder of a task's bundle: B=$(sliceweave bundle hematoma)."""
     from sliceweave.pipelines.bundles import bundle_root

@@ -6,13 +6,12 @@ from typing import Annotated, Literal
 
 import typer
 
+from sliceweave.pipelines.cli_parts import Task
 from sliceweave.pipelines.errors import InputError
 
 
 def cohort(
-    task: Annotated[
-        str, typer.Argument(help="hematoma, lung_infection, liver_tumor, knee_cartilage or echo_left_ventricle.")
-    ],
+    task: Task,
     source: Annotated[str, typer.Argument(help="Folder, file, 'glob' or CSV (study_id,image[,label]).")],
     out: Annotated[Path, typer.Argument(help="Folder of the results; what is finished there is not done again.")],
     options: Annotated[

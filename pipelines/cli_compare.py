@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
+from sliceweave.pipelines.cli_parts import Task, ending_on_ctrl_c, goes_on
+
 
 def compare(
-    task: Annotated[
-        str, typer.Argument(help="hematoma, lung_infection, liver_tumor, knee_cartilage or echo_left_ventricle.")
-    ],
+    task: Task,
     networks: Annotated[
         str,
         typer.Option(
@@ -77,10 +77,7 @@ def compare(
         split=split_studies(data, split),
         out=out,
     )
-    try:
+    with ending_on_ctrl_c(goes_on(out)):
         outcomes = comparison.compare(wanted)
-    except KeyboardInterrupt:
-        typer.echo(f"interrupted: what is finished is kept in {out}; the same command goes on", err=True)
-        raise typer.Exit(130) from None
     typer.echo(write_tables(wanted, outcomes))
     raise typer.Exit(1 if any(outcome.failed for outcome in outcomes) else 0)

@@ -5,13 +5,12 @@ from typing import Annotated
 
 import typer
 
+from sliceweave.pipelines.cli_parts import Task, ending_on_ctrl_c, goes_on
 from sliceweave.pipelines.errors import InputError
 
 
 def phantom(
-    task: Annotated[
-        str, typer.Argument(help="hematoma, lung_infection, liver_tumor, knee_cartilage or echo_left_ventricle.")
-    ],
+    task: Task,
     directory: Annotated[Path, typer.Argument(help="Gets images/, labels/ and truth.csv.")],
     studies: Annotated[int, typer.Option(min=1, help="How many studies.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Study i of a seed is always the same.")] = 0,
@@ -44,9 +43,7 @@ def phantom(
 
 
 def prepare(
-    task: Annotated[
-        str, typer.Argument(help="hematoma, lung_infection, liver_tumor, knee_cartilage or echo_left_ventricle.")
-    ],
+    task: Task,
     source: Annotated[
         Path, typer.Argument(help="Folder of a data set, one file, or a CSV study_id,image[,label][,patient][,split].")
     ],
@@ -126,11 +123,8 @@ def prepare(
     elif dest is None:
         raise InputError("no destination given: sliceweave prepare TASK SOURCE DEST (or --check)")
     else:
-        try:
+        with ending_on_ctrl_c(goes_on(dest)):
             outcome = preparing.prepare(known, source, dest, options, Drawing(parse_shares(split), seed), workers)
-        except KeyboardInterrupt:
-            typer.echo(f"interrupted: what is finished is kept in {dest}; the same command goes on", err=True)
-            raise typer.Exit(130) from None
         if pictures:
             from sliceweave.pipelines.prepare_pictures import draw_pictures
 

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from sliceweave.pipelines.cli_parts import ending_on_ctrl_c
+
 _SHOWN = ("dice", "abs_rvd", "hd95_mm", "assd_mm", "volume_error_ml", "lesion_sensitivity", "false_positive_lesions")
 
 
@@ -79,11 +81,8 @@ def evaluate(
             f"--strata goes with haematomas, whose shape and distance to the skull it sorts by, not with {task}"
         )
     tables = ScoreTables(out, "--out")
-    try:
+    with ending_on_ctrl_c(f"cases.csv in {out} is whole, there is no summary; run again"):
         rows = evaluate_masks(find_pairs(predictions, truths, images), tables, options)
-    except KeyboardInterrupt:
-        typer.echo(f"interrupted: cases.csv in {out} is whole, there is no summary; run again", err=True)
-        raise typer.Exit(130) from None
     if rows:
         typer.echo(f"mean ± sd of {len(tables.cases)} studies:\n{readable(rows, _SHOWN)}")
     if strata:

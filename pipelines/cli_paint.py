@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from sliceweave.pipelines.cli_parts import ending_on_ctrl_c, goes_on
 from sliceweave.pipelines.errors import InputError
 
 
@@ -49,11 +50,8 @@ def paint(
 
     options = PaintOptions(kind_odds(kinds), share_healthy, not plain, outlined)
     job = PaintJob(chosen_heads(heads, listed(patients), part), studies, seed, options)
-    try:
+    with ending_on_ctrl_c(goes_on(directory)):
         reasons = write_painted(job, directory, workers)
-    except KeyboardInterrupt:
-        typer.echo(f"interrupted: what is finished is kept in {directory}; the same command goes on", err=True)
-        raise typer.Exit(130) from None
     done = studies - len(reasons)
     typer.echo(f"{done} studies in {directory}/images, what is known of them in {directory}/truth.csv")
     if reasons:

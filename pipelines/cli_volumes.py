@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from sliceweave.pipelines.cli_parts import ending_on_ctrl_c
+
 
 def volumes(
     masks: Annotated[
@@ -50,11 +52,8 @@ def volumes(
     options.label_names([])  # an unknown task is told before anything is read
     studies = find_masks(masks)
     report = Report(out, resume)
-    try:
+    with ending_on_ctrl_c(f"the rows in {out} are whole; the same command with --resume goes on"):
         run_volumes(with_images(studies, images) if images else studies, report, options)
-    except KeyboardInterrupt:
-        typer.echo(f"interrupted: the rows in {out} are whole; the same command with --resume goes on", err=True)
-        raise typer.Exit(130) from None
     failed = report.failed()
     typer.echo(f"{report.studies()} studies in {out / 'volumes.csv'}, {len(failed)} failed")
     raise typer.Exit(1 if failed else 0)

@@ -15,6 +15,7 @@ FLAG_MEANINGS: Mapping[str, str] = {
     "touches_border": "A lesion reaches the edge of the scan and may go on beyond it.",
     "tiny_lesion": "The largest lesion is under 0.1 ml.",
     "high_uncertainty": "More than 1 ml, and more than half the lesion, is neither clearly lesion nor clearly not.",
+    "no_image": "There is no image of this mask: only the mask was looked at.",
     "other_source": "The calibration was made from another kind of scan, so there is no interval.",
 }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sliceweave.pipelines.atomic import make_folder, write_atomically
+from sliceweave.pipelines.bundles import modality_of
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.patients import Side, on_their_sides
 from sliceweave.pipelines.rows import Row
@@ -15,7 +16,6 @@ from sliceweave.pipelines.studies import file_stem
 from sliceweave.pipelines.tables import Table
 
 FOLDERS = ("images", "labels")
-_MODALITIES = {"knee_cartilage": "MR", "echo_left_ventricle": "US"}
 
 
 class PreparedFolder:
@@ -27,13 +27,15 @@ class PreparedFolder:
         columns: of `dataset.csv`.
 
     Raises:
-        InputError: the folder holds something else, or studies made from another source or with other settings.
+        InputError: no such task; the folder holds something else, or studies made from another source or with other
+            settings.
     """
 
     def __init__(self, directory: Path, settings: Mapping[str, Any], columns: Sequence[str]) -> None:
         self.directory = directory
         self._settings = dict(settings)
         self._columns = columns
+        self._modality = modality_of(str(settings["task"]))
         self.sides: Mapping[str, Side] = {}
         self.sources: dict[str, str] = {}
         self.rows = self._earlier_rows()
@@ -102,7 +104,7 @@ class PreparedFolder:
         content: dict[str, Any] = {
             "name": task,
             "description": "patients are split, not studies; paths are relative to this file",
-            "modality": {"0": _MODALITIES.get(task, "CT")},
+            "modality": {"0": self._modality},
             "tensorImageSize": "3D",
             "labels": {"0": "background", **labels},
             "prepared": self._settings,

@@ -30,6 +30,7 @@ PAPERS = {
 BRICKS_OF = {
     "feature_fusion": "lg_net",
     "lg_attention": "lg_net",
+    "position_encoding": "self_attention_unet",
     "rectified_affinity": "lg_net",
     "skip_attention": "self_attention_unet",
 }

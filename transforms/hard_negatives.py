@@ -1,4 +1,5 @@
-"""What looks like blood and is none: calcifications, dense sinuses, dense falx and tentorium, cupping."""
+"""What looks like blood and is none: calcifications, dense sinuses, dense falx and tentorium, cupping,
+craniotomies."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

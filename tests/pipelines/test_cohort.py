@@ -31,7 +31,7 @@ from sliceweave.pipelines.cohort import Engine, run_cohort
 from sliceweave.pipelines.cohort_jobs import Job, Lost, Outcome
 from sliceweave.pipelines.cohort_recipe import Recipe, recipe_of
 from sliceweave.pipelines.cohort_study import StudyEngine
-from sliceweave.pipelines.errors import InputError
+from sliceweave.pipelines.errors import InputError, input_error_in
 from sliceweave.pipelines.inference import VolumeReport
 from sliceweave.pipelines.rebuild import rebuild_tables
 from sliceweave.pipelines.record_writer import RecordWriter
@@ -243,12 +243,12 @@ def wait_for(found: Callable[[], bool], limit_s: float = 300) -> None:
 
 
 @contextlib.contextmanager
-def under_way(source: Path, out: Path, records: int, *options: str) -> "Iterator[subprocess.Popen[str]]":
-    """A run that hangs at one study, once so many records of it are written."""
-    typed = command(source, out, "--workers", "2", "--timeout", "600", *options, "--", *OPTIONS, *TROUBLED)
+def under_way(source: Path, out: Path, workers: int = 2) -> "Iterator[subprocess.Popen[str]]":
+    """A run that hangs at its second study, once another is done."""
+    typed = command(source, out, "--workers", str(workers), "--timeout", "600", "--", *OPTIONS, *TROUBLED)
     with subprocess.Popen(typed, stderr=subprocess.PIPE, text=True, env=environment(), cwd=out.parent) as process:
         try:
-            wait_for(lambda: len(list((out / "records").glob("*.json"))) >= records)
+            wait_for(lambda: any((out / "records").glob("*.json")))
             yield process
         finally:
             process.kill()
@@ -272,17 +272,17 @@ def is_alive(process: int) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_ends_with_one_line_and_what_is_finished(sent: signal.Signals, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("sent", "count"), [(signal.SIGINT, 2), (signal.SIGTERM, 1)])
+def test_ctrl_c_ends_with_one_line_and_what_is_finished(sent: signal.Signals, count: int, tmp_path: Path) -> None:
     source, out = write_cohort(tmp_path / "in", ["hung"]), tmp_path / "out"
-    with under_way(source, out, 6) as process:
+    with under_way(source, out, count) as process:
         workers = children(process.pid)
         process.send_signal(sent)
         stderr = process.communicate(timeout=120)[1]
     assert process.returncode == 130
     assert stderr.splitlines()[-1] == f"stopped; the rows in {out} are whole, and a run that resumes goes on"
     assert "Traceback" not in stderr
-    assert len(rows(out)) == len(list((out / "records").glob("*.json"))) >= 6
+    assert len(rows(out)) == len(list((out / "records").glob("*.json"))) >= 1
     wait_for(lambda: not any(map(is_alive, workers)), 20)
     assert "hung" not in rows(out).index
 
@@ -291,28 +291,42 @@ def test_ctrl_c_ends_with_one_line_and_what_is_finished(sent: signal.Signals, tm
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 def test_workers_end_with_a_killed_driver_and_the_folder_is_free(tmp_path: Path) -> None:
     source, out = write_cohort(tmp_path / "in", ["hung"]), tmp_path / "out"
-    with under_way(source, out, 6) as process:
+    with under_way(source, out) as process:
         workers = children(process.pid)
         process.kill()
         process.communicate()
     assert len(workers) >= 2
     wait_for(lambda: not any(map(is_alive, workers)), 20)
+    finished = {path.stem for path in (out / "records").glob("*.json")}
     seen: list[Job] = []
     run_cohort(recipe(source, out), fake(seen))
-    assert "hung" in {job.case["study_id"] for job in seen}
-    assert len(seen) <= 2 + len(BROKEN)
+    again = {job.case["study_id"] for job in seen}
+    assert "hung" in again
+    assert finished - again == finished - {*BROKEN} != set()
     assert len(rows(out)) == 8
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
-    "option", [("--widths", "[8,16,32,64]"), ("--checkpoint", "nowhere.pt"), ("--threshold", "40")]
+    ("option", "words"),
+    [
+        (("--widths", "[8,16,32,64]"), "not the weights of this SelfAttentionUNet"),
+        (("--threshold", "40"), "--threshold"),
+    ],
 )
-def test_what_only_a_worker_can_see_is_one_line(source: Path, tmp_path: Path, option: tuple[str, str]) -> None:
-    done = run(source, tmp_path / "out", "--workers", "1", "--", *OPTIONS, *option)
+def test_what_only_a_worker_can_see_is_a_users_mistake(
+    source: Path, tmp_path: Path, option: tuple[str, str], words: str
+) -> None:
+    with pytest.raises(Exception, match=r"^") as refused:  # MONAI wraps what a config raises
+        StudyEngine(recipe(source, tmp_path / "out", *option))
+    assert words in str(input_error_in(refused.value))
+
+
+@pytest.mark.slow
+def test_what_only_a_worker_can_see_is_one_line(source: Path, tmp_path: Path) -> None:
+    done = run(source, tmp_path / "out", "--workers", "1", "--", *OPTIONS, "--checkpoint", "nowhere.pt")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("error: ")
-    assert option[0].strip("-") in done.stderr.splitlines()[-1] or option[1] in done.stderr.splitlines()[-1]
+    assert "nowhere.pt" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
 
 
@@ -320,7 +334,7 @@ def test_what_only_a_worker_can_see_is_one_line(source: Path, tmp_path: Path, op
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 def test_nothing_is_lost_or_doubled_however_often_the_run_or_a_worker_is_killed(tmp_path: Path) -> None:
     """Rounds: 2, or 20 with SLICEWEAVE_SOAK."""
-    source, out = write_cohort(tmp_path / "in", [f"copy{number}" for number in range(9)]), tmp_path / "out"
+    source, out = write_cohort(tmp_path / "in", [f"copy{number}" for number in range(5)]), tmp_path / "out"
     random = np.random.default_rng(0)
     for kills_run in random.integers(0, 2, 20 if "SLICEWEAVE_SOAK" in os.environ else 2):
         typed = command(source, out, "--workers", "2", "--", *OPTIONS)
@@ -335,7 +349,7 @@ def test_nothing_is_lost_or_doubled_however_often_the_run_or_a_worker_is_killed(
         assert len(list((out / "records").glob("*.json"))) >= before
     assert run(source, out, "--workers", "2", "--", *OPTIONS).returncode == 0
     pd.testing.assert_frame_equal(rows(out), run_plainly(source, tmp_path / "plain"))
-    assert len(list((out / "records").glob("*.json"))) == len(rows(out)) == 16
+    assert len(list((out / "records").glob("*.json"))) == len(rows(out)) == 12
     assert not list(out.rglob(f"*{PARTIAL_SUFFIX}"))
 
 
