@@ -13,6 +13,7 @@ from sliceweave.pipelines.bundles import bundle_root, tasks
 
 Overrides = dict[str, Any]
 FolderOf = Callable[[str], Path]
+Once = Callable[[str, Callable[[Path], object]], Path]  # folder of a name, and what fills it
 
 every_bundle = pytest.mark.parametrize("task", tasks())
 

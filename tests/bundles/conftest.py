@@ -1,34 +1,54 @@
 import json
+import os
 import shutil
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import pytest
 import yaml
-from bundle_runs import FolderOf, narrow, quick, run
+from bundle_runs import FolderOf, Once, narrow, quick, run
+from filelock import FileLock
 from miniature_cohorts import write_cohort
 
 from sliceweave.pipelines.bundles import bundle_root
 
 
 @pytest.fixture(scope="session")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> FolderOf:
-    """Folder of a task's labelled studies."""
-    return cache(lambda task: write_cohort(task, tmp_path_factory.mktemp(f"{task}-cohort")))
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Folder of that name that is filled once, by whichever of pytest's processes comes first, and read by all."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def filled(name: str, fill: Callable[[Path], object]) -> Path:
+        folder = shared / name
+        with FileLock(f"{folder}.lock"):
+            if not folder.exists():
+                making = shared / f"{name}.making"
+                shutil.rmtree(making, ignore_errors=True)
+                making.mkdir()
+                fill(making)
+                making.rename(folder)
+        return folder
+
+    return filled
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory, cohort: FolderOf) -> FolderOf:
+def cohort(once: Once) -> FolderOf:
+    """Folder of a task's labelled studies."""
+    return cache(lambda task: once(f"{task}-cohort", lambda folder: write_cohort(task, folder)))
+
+
+@pytest.fixture(scope="session")
+def trained(once: Once, cohort: FolderOf) -> FolderOf:
     """Output folder of a training of a task's narrow network that has learned its cohort."""
 
-    @cache
-    def train(task: str) -> Path:
-        folder = tmp_path_factory.mktemp(f"{task}-trained")
+    def train(task: str, folder: Path) -> None:
         places = {"dataset_dir": str(cohort(task)), "output_dir": str(folder)}
         run(task, ["train"], {**places, **quick(task), "epochs": 12})
-        return folder
 
-    return train
+    return cache(lambda task: once(f"{task}-trained", lambda folder: train(task, folder)))
 
 
 @pytest.fixture(scope="session")

@@ -162,18 +162,18 @@ def test_the_summary_is_of_the_cases(task: str, evaluated: FolderOf) -> None:
 
 
 @pytest.mark.parametrize("stages", [["inference", "2.5d"], ["train", "evaluate", "2.5d"]], ids=" ".join)
-@every_bundle
 def test_weights_of_another_mode_are_refused_in_one_line(
-    task: str, stages: list[str], cohort: FolderOf, trained: FolderOf, tmp_path: Path
+    stages: list[str], cohort: FolderOf, trained: FolderOf, tmp_path: Path
 ) -> None:
+    task = "liver_tumor"
     message = refusal(task, stages, {**quick(task)}, cohort(task), trained(task) / "model.pt", tmp_path)
     assert "weights for mode 2d, but this run is 2.5d: merge 2d.yaml after the stage's file" in message
 
 
-@every_bundle
 def test_weights_of_other_widths_are_refused_with_what_to_pass(
-    task: str, cohort: FolderOf, trained: FolderOf, tmp_path: Path
+    cohort: FolderOf, trained: FolderOf, tmp_path: Path
 ) -> None:
+    task = "lung_infection"
     given = {"slab": 1, "widths": [2 * width for width in NARROW[task]["widths"]]}
     message = refusal(task, ["inference"], given, cohort(task), trained(task) / "model.pt", tmp_path)
     assert f'they were made with --widths "{NARROW[task]["widths"]}"' in message

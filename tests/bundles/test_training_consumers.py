@@ -12,7 +12,7 @@ from monai.fl.client import MonaiAlgo
 from monai.fl.utils.constants import ExtraItems, FlStatistics, ModelType
 from monai.fl.utils.exchange_object import ExchangeObject
 
-from sliceweave.pipelines.bundles import labels_of
+from sliceweave.pipelines.bundles import labels_of, tasks
 from sliceweave.pipelines.checkpoints import declared_settings
 
 
@@ -41,8 +41,7 @@ def label_style_overrides(root: Path, cohort: Path, pretrained: bool) -> Overrid
     }
 
 
-@pytest.mark.parametrize("pretrained", [False, True], ids=["from nothing", "from the bundle's weights"])
-@every_bundle
+@pytest.mark.parametrize(("task", "pretrained"), [("hematoma", False), *((task, True) for task in tasks())])
 def test_training_as_monai_label_starts_it(
     task: str, pretrained: bool, cohort: FolderOf, own_bundle: FolderOf, tmp_path: Path
 ) -> None:
