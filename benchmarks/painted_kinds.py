@@ -38,7 +38,7 @@ def generated_head(index: int) -> HeadScan:
     affine_ras = scan_grid(options).affine_ras
     turn = Orientation.of(affine_ras)
     hu = turn.to_planes(case.image)
-    return HeadScan(hu, np.zeros_like(hu), affine_ras @ turn.matrix((*hu.shape[1:], hu.shape[0])))
+    return HeadScan(hu, np.zeros_like(hu), affine_ras @ turn.matrix(hu))
 
 
 def tile(hu: NDArray[np.float32], share: NDArray[np.float32] | None) -> NDArray[np.uint8]:

@@ -13,13 +13,10 @@ from torch.nn import functional as F
 VGG16_CONVOLUTIONS = (2, 2, 3, 3, 3)  # in each stage; Simonyan and Zisserman, 2015, arXiv:1409.1556, Table 1, column D
 
 
-def conv(
-    spatial_dims: int, in_channels: int, out_channels: int, kernel_size: int = 3, stride: int = 1, dilation: int = 1
-) -> nn.Module:
+def conv(spatial_dims: int, in_channels: int, out_channels: int, kernel_size: int = 3, stride: int = 1) -> nn.Module:
     """A bare convolution that keeps the size unless strided: `(B, C_in, *S)` → `(B, C_out, *S / stride)`."""
-    padding = dilation * (kernel_size // 2)
     layer = Conv[Conv.CONV, spatial_dims]
-    return layer(in_channels, out_channels, kernel_size, stride=stride, padding=padding, dilation=dilation)
+    return layer(in_channels, out_channels, kernel_size, stride=stride, padding=kernel_size // 2)
 
 
 def conv_norm_act(spatial_dims: int, in_channels: int, out_channels: int, **options: Any) -> nn.Module:

@@ -18,9 +18,11 @@ class ChannelAttention(nn.Module):
     Global average and maximum go through one shared two-layer perceptron, are added, and pass a sigmoid.
     """
 
-    def __init__(self, channels: int, reduction: int = 16) -> None:
+    reduction: Final = 16
+
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        hidden = max(channels // reduction, 1)
+        hidden = max(channels // self.reduction, 1)
         self.mlp = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from sliceweave.pipelines.errors import InputError
-from sliceweave.pipelines.tables import read_table
+from sliceweave.pipelines.tables import check_single, read_table
 
 Cases = Mapping[str, pd.DataFrame]
 
@@ -43,10 +43,7 @@ def check_table(table: pd.DataFrame, name: str) -> None:
         )
     if table.empty:
         raise InputError(f"{name}: the table holds no cases; nothing to draw")
-    twice = table.duplicated(list(KEYS))
-    if twice.any():
-        study_id, label = table.loc[twice, list(KEYS)].iloc[0]
-        raise InputError(f"{name}: study {study_id} has two rows for label {label!r}; remove one")
+    check_single(table, name)
 
 
 def labels_of(cases: Cases) -> list[str]:

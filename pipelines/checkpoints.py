@@ -16,7 +16,7 @@ from ignite.engine import Events
 from monai.engines import Evaluator, Trainer
 from monai.handlers import CheckpointLoader
 
-from sliceweave.pipelines.acceleration import keep_freed_memory
+from sliceweave.pipelines.acceleration import keep_freed_memory, serves_channels_last
 from sliceweave.pipelines.atomic import make_folder, write_atomically
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.options import yes_or_no
@@ -177,9 +177,7 @@ def for_training(
     start_from: str | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> torch.nn.Module:
-    """The network on its device, its channels last where that layout serves: in two dimensions without group norm.
-
-    On a processor torch's group normalisation is slower in that layout, and off by up to 1e-3.
+    """The network on its device, its channels last where that layout serves.
 
     Args:
         start_from: weights to begin with, of single slices also where this network sees slabs; None for random ones.
@@ -191,8 +189,7 @@ def for_training(
     keep_freed_memory()
     if start_from is not None:
         load_weights(network, start_from, settings=settings, widen=True)
-    is_flat = all(weights.dim() < 5 for weights in network.parameters())
-    if is_flat and not any(isinstance(module, torch.nn.GroupNorm) for module in network.modules()):
+    if serves_channels_last(network):
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return on_device(network, device)
 

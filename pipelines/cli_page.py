@@ -5,8 +5,6 @@ from typing import Annotated
 
 import typer
 
-_MOST_NOTES = 20
-
 
 def page(
     results: Annotated[
@@ -49,13 +47,13 @@ def page(
     has changed or that are missing. The page holds study ids, paths and
     pictures of patients: treat it as you treat those.
     """
-    from sliceweave.pipelines.page import PageOptions, build_page
+    from sliceweave.pipelines.page import MOST_NOTES, PageOptions, build_page
     from sliceweave.pipelines.page_viewer import Viewer
 
     chosen = Viewer.found(viewer, viewer_limit) if viewer else None
     outcome = build_page(results, PageOptions(out, images, chosen, workers))
-    for note in outcome.notes[:_MOST_NOTES]:
+    for note in outcome.notes[:MOST_NOTES]:
         typer.echo(note, err=True)
-    if len(outcome.notes) > _MOST_NOTES:
-        typer.echo(f"and {len(outcome.notes) - _MOST_NOTES} more", err=True)
+    if len(outcome.notes) > MOST_NOTES:
+        typer.echo(f"and {len(outcome.notes) - MOST_NOTES} more", err=True)
     typer.echo(f"{outcome.studies} studies in {outcome.page}")

@@ -10,13 +10,14 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from sliceweave.pipelines.atomic import atomic_file, remove, write_atomically
+from sliceweave.pipelines.atomic import atomic_file, remove
 from sliceweave.pipelines.cases import UNKNOWN_PIXEL_SIZE, Case, PrepareOptions, SliceStack
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.file_stamps import FileStamp
 from sliceweave.pipelines.geometry import Geometry, same_grid
 from sliceweave.pipelines.grid_match import check_same_grid
 from sliceweave.pipelines.prepare_tasks import PrepareTask
+from sliceweave.pipelines.reading import sidecar_path, write_sidecar
 from sliceweave.pipelines.rows import Row, spacing_text
 from sliceweave.pipelines.stack_files import Coding, write_image, write_label
 from sliceweave.pipelines.studies import file_stem
@@ -92,12 +93,11 @@ class Converter:
         return Path(str(self.folder), folder, file_stem(case.study_id) + suffix)
 
     def _write_sidecars(self, case: Case, geometry: Geometry, labelled: bool) -> None:
-        for folder, is_wanted in (("images", True), ("labels", labelled)):
-            sidecar = self._path(folder, case, ".geometry.json")
-            if is_wanted and geometry.slice_origins_ras_mm is not None:
-                write_atomically(sidecar, geometry.sidecar_bytes())
-            else:
-                remove(sidecar)
+        write_sidecar(self._path("images", case), geometry)
+        if labelled:
+            write_sidecar(self._path("labels", case), geometry)
+        else:
+            remove(sidecar_path(self._path("labels", case)))
 
     def _coding(self, case: Case) -> Coding:
         values = self.options.recode or case.coding or {value: value for value in self.task.labels}

@@ -141,9 +141,13 @@ def mark_zero(axes: Axes) -> None:
     axes.axhline(0, color="0.6", linewidth=0.6, zorder=0)
 
 
+def _fonts() -> list[str]:
+    return ["DejaVu Sans", *(name for name in _FURTHER_FONTS if name in _installed())]
+
+
 def _settings() -> dict[str, Any]:
     return {
-        "font.family": ["DejaVu Sans", *(name for name in _FURTHER_FONTS if name in _installed())],
+        "font.family": _fonts(),
         "font.size": FONT_PT,
         "axes.titlesize": FONT_PT,
         "axes.labelsize": FONT_PT,
@@ -186,6 +190,5 @@ def _installed() -> frozenset[str]:
 @cache
 def _known_letters() -> tuple[frozenset[int], ...]:
     """The code points of each font in use."""
-    names = ["DejaVu Sans", *(name for name in _FURTHER_FONTS if name in _installed())]
-    fonts = (font_manager.get_font(font_manager.findfont(name)) for name in names)
+    fonts = (font_manager.get_font(font_manager.findfont(name)) for name in _fonts())
     return tuple(frozenset(font.get_charmap()) for font in fonts)

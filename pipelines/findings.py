@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sliceweave.pipelines.geometry import Geometry
-from sliceweave.pipelines.intracranial import IntracranialSpace, intracranial_space
+from sliceweave.pipelines.intracranial import IntracranialSpace
 from sliceweave.transforms.skull import (
     NARROW_RANGE_HU,
     axial_axis,
@@ -37,15 +37,9 @@ def hu_flags(voxels_hu: NDArray[np.float32], geometry: Geometry) -> tuple[str, .
     return ("windowed_input",) if _is_windowed(values_hu) else ()
 
 
-def head_flags(
-    voxels_hu: NDArray[np.float32], geometry: Geometry, space: IntracranialSpace | None = None
-) -> tuple[str, ...]:
-    """`hu_flags`, and `not_brain` where in no axial slice bone encloses soft tissue.
-
-    Args:
-        space: the scan's `intracranial_space`, where it is known already.
-    """
-    has_brain = len((space or intracranial_space(voxels_hu, geometry)).slice_numbers) > 0
+def head_flags(voxels_hu: NDArray[np.float32], geometry: Geometry, space: IntracranialSpace) -> tuple[str, ...]:
+    """`hu_flags`, and `not_brain` where in no axial slice bone encloses soft tissue; `space` is the scan's."""
+    has_brain = len(space.slice_numbers) > 0
     return hu_flags(voxels_hu, geometry) + (() if has_brain else ("not_brain",))
 
 
@@ -54,14 +48,13 @@ def trunk_flags(voxels_hu: NDArray[np.float32], geometry: Geometry, space: Intra
     return hu_flags(voxels_hu, geometry) + (("head",) if _is_head(voxels_hu, geometry, space) else ())
 
 
-def midline_r_mm(voxels_hu: NDArray[np.float32], geometry: Geometry, space: IntracranialSpace | None = None) -> float:
+def midline_r_mm(geometry: Geometry, space: IntracranialSpace) -> float:
     """R coordinate of the middle of the head: of its largest intracranial sections, so that no head rest counts.
 
-    Without a brain, the middle of the grid. Arguments as `head_flags`.
+    Without a brain, the middle of the grid.
     """
-    space = space or intracranial_space(voxels_hu, geometry)
     if len(space.slice_numbers) == 0:
-        return float(geometry.to_ras_mm((np.array(geometry.shape) - 1) / 2)[0])
+        return float(geometry.middle_ras_mm[0])
     slice_numbers, areas = np.unique(space.slice_numbers, return_counts=True)
     central = slice_numbers[areas >= _CENTRAL_AREA_SHARE * areas.max()]
     return float(space.points_ras_mm[np.isin(space.slice_numbers, central), 0].mean())

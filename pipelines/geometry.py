@@ -162,6 +162,11 @@ class Geometry:
         }
         return tuple(name for name, applies in named.items() if applies)
 
+    @property
+    def middle_ras_mm(self) -> NDArray[np.float64]:
+        """(3,): the middle of the grid."""
+        return self.to_ras_mm((np.array(self.shape) - 1) / 2)
+
     def to_ras_mm(self, voxel_indices: ArrayLike) -> NDArray[np.float64]:
         """RAS mm (..., 3) of voxel indices (..., 3); fractions between uneven slices are interpolated."""
         indices = np.asarray(voxel_indices, dtype=np.float64)

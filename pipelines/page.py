@@ -24,7 +24,7 @@ from sliceweave.pipelines.studies import find_studies
 from sliceweave.pipelines.study_kind import StudyKind, study_kind
 
 PAGE = "report.html"
-_MOST_NOTES = 20
+MOST_NOTES = 20
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ def build_page(results: Path, options: PageOptions | None = None) -> PageOutcome
     notes = list(_written(measured, sources, options))
     if out != results:
         _copy(measured, sources)
-    view = page_view(studies, sources, run, notes[:_MOST_NOTES])
+    view = page_view(studies, sources, run, notes[:MOST_NOTES])
     text = filled_in("page.html.j2", view=view, css=part("page.css"), js=part("page.js"))
     write_atomically(out / PAGE, printable(text).encode())
     return PageOutcome(out / PAGE, len(studies), notes)
@@ -153,6 +153,6 @@ def page_of_run(results: Path, dataset_dir: str) -> None:
         InputError: it cannot be written.
     """
     outcome = build_page(results, PageOptions(images=dataset_dir))
-    for note in outcome.notes[:_MOST_NOTES]:
+    for note in outcome.notes[:MOST_NOTES]:
         logger.warning("%s", note)
     logger.info("report page: %s", outcome.page)

@@ -86,8 +86,7 @@ def read_studies(results: Path) -> list[StudyTables]:
     if not volumes_path.is_file():
         raise InputError(f"{results}: expected the folder of a run, with a volumes.csv; found none")
     numbers = [column.name for column in COLUMNS if column.is_number]
-    check_numbers(read_table(volumes_path), numbers, str(volumes_path))
-    volumes = _rows_by_study(volumes_path)
+    volumes = _rows_by_study(volumes_path, numbers)
     lesions, slices = (_rows_by_study(results / f"{name}.csv") for name in ("lesions", "slices"))
     return [
         StudyTables(study_id, rows, lesions.get(study_id, ()), _areas_mm2(slices.get(study_id, ())))
@@ -95,10 +94,10 @@ def read_studies(results: Path) -> list[StudyTables]:
     ]
 
 
-def shown_columns(studies: Sequence[StudyTables], columns: Sequence[Column] = COLUMNS) -> list[Column]:
+def shown_columns(studies: Sequence[StudyTables]) -> list[Column]:
     """The columns in which any study has a value; the structure's name only where there are several."""
     rows = [row for study in studies for row in study.volumes if study.is_measured]
-    used = [column for column in columns if any(text_of(row.get(column.name)) for row in rows)]
+    used = [column for column in COLUMNS if any(text_of(row.get(column.name)) for row in rows)]
     several = len({text_of(row.get("label")) for row in rows}) > 1
     return [column for column in used if several or column.name != "label"]
 
@@ -123,12 +122,13 @@ def shown_text(value: Any, column: Column) -> str:
     return f"{number:.{1 if abs(number) >= 10 or not number else 2 if abs(number) >= 1 else 3}f}"
 
 
-def _rows_by_study(path: Path) -> dict[str, list[Row]]:
+def _rows_by_study(path: Path, numbers: Sequence[str] = ()) -> dict[str, list[Row]]:
     if not path.is_file():
         return {}
     table = read_table(path)
     if "study_id" not in table.columns:
         raise InputError(f"{path}: expected a column study_id, found {', '.join(map(str, table.columns))}")
+    check_numbers(table, numbers, str(path))
     rows: dict[str, list[Row]] = {}
     for row in table.to_dict("records"):
         rows.setdefault(str(row["study_id"]), []).append(row)

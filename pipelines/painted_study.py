@@ -98,7 +98,7 @@ def _opened(head: Study) -> tuple[HeadScan, Orientation]:
     affine_ras = np.asarray(source.geometry.affine_ras, np.float64)
     turn = Orientation.of(affine_ras)
     hu = np.maximum(turn.to_planes(source.voxels), -1024)  # padding of any value becomes air
-    scan = HeadScan(hu, np.zeros_like(hu), affine_ras @ turn.matrix((*hu.shape[1:], hu.shape[0])))
+    scan = HeadScan(hu, np.zeros_like(hu), affine_ras @ turn.matrix(hu))
     if scan.head is None:
         raise InputError(f"{head.image.name}: expected a head CT in HU, found no brain inside a skull; leave it out")
     return scan, turn
@@ -144,7 +144,6 @@ def _closed(
     contrast_hu: float | None,
 ) -> PaintedStudy:
     image = turn.from_planes(np.clip(np.rint(scan.hu), _INT16.min, _INT16.max)).astype(np.int16)
-    shape = (*scan.hu.shape[1:], scan.hu.shape[0])
-    affine_ras = scan.affine_ras @ np.linalg.inv(turn.matrix(shape))
+    affine_ras = scan.affine_ras @ np.linalg.inv(turn.matrix(scan.hu))
     kinds = tuple(sorted({bleeding.kind for bleeding in bleedings}))
     return PaintedStudy(image, turn.from_planes(label).astype(np.uint8), affine_ras, kinds, scan.blood_ml, contrast_hu)

@@ -4,7 +4,6 @@ A study is a continuous body sampled where its voxels truly lie: tilted, oblique
 hold the same blood.
 """
 
-import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -14,11 +13,13 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from sliceweave.pipelines.atomic import make_folder, remove, write_atomically
+from sliceweave.pipelines.atomic import make_folder, write_atomically
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.generated_sets import FOLDERS, mapped, nifti_bytes
+from sliceweave.pipelines.geometry import Geometry
 from sliceweave.pipelines.phantom_grid import PhantomOptions, ScanGrid
 from sliceweave.pipelines.phantom_tasks import phantom_task
+from sliceweave.pipelines.reading import write_sidecar
 from sliceweave.pipelines.study_source import GENERATED, source_of
 from sliceweave.pipelines.tables import read_table
 
@@ -67,21 +68,15 @@ def _write_case(
     case, name = phantom_task(task).make(seed, index, options), study_id(seed, index)
     contents = [nifti_bytes(voxels, case.grid.affine_ras, GENERATED) for voxels in (case.image, case.label)]
     for folder, content in zip(FOLDERS, contents, strict=True):
-        sidecar = directory / folder / f"{name}.geometry.json"
-        if options.uneven:
-            write_atomically(sidecar, _sidecar_bytes(case.grid))
-        else:
-            remove(sidecar)
-        write_atomically(directory / folder / f"{name}.nii.gz", content)
+        path = directory / folder / f"{name}.nii.gz"
+        write_sidecar(path, _geometry(case.grid, options.uneven))
+        write_atomically(path, content)
     return name, case.truth
 
 
-def _sidecar_bytes(grid: ScanGrid) -> bytes:
-    content = {
-        "slice_origins_ras_mm": grid.slice_origins_ras_mm.tolist(),
-        "slice_thickness_mm": grid.slice_thickness_mm.tolist(),
-    }
-    return json.dumps(content).encode()
+def _geometry(grid: ScanGrid, uneven: bool) -> Geometry:
+    slices = (grid.slice_origins_ras_mm, grid.slice_thickness_mm) if uneven else ()
+    return Geometry(grid.affine_ras, grid.shape, *slices)
 
 
 def _is_written(directory: Path, name: str, grid: ScanGrid, uneven: bool) -> bool:

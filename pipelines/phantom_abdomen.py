@@ -6,7 +6,7 @@ import numpy as np
 
 from sliceweave.pipelines.phantom_abdomen_tissue import abdomen_hu, draw_organ_traits
 from sliceweave.pipelines.phantom_grid import PhantomOptions
-from sliceweave.pipelines.phantom_liver import Liver, grow_liver, liver_vessels, scattered
+from sliceweave.pipelines.phantom_liver import Liver, grow_liver, liver_vessels
 from sliceweave.pipelines.phantom_subject import Subject
 from sliceweave.pipelines.phantom_torso import (
     NOTHING_MM,
@@ -17,6 +17,7 @@ from sliceweave.pipelines.phantom_torso import (
     on_lattice,
     painted,
     ribs,
+    scattered,
     spine,
     superellipse,
 )

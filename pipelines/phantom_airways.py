@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from sliceweave.pipelines.phantom_torso import TORSO
-from sliceweave.pipelines.phantom_vessels import Branches, Points, axis_fields, grow_tree, tubes
+from sliceweave.pipelines.phantom_torso import TORSO, scattered
+from sliceweave.pipelines.phantom_vessels import Branches, axis_fields, grow_tree, tubes
 from sliceweave.transforms.lattice import Field, Fields, tube, union
 
 _TARGETS = 620
@@ -20,9 +20,9 @@ def grow_lung_vessels(rng: np.random.Generator, traits: dict[str, float], lung: 
     x, _, _ = TORSO.axes_mm()
     for side, hilum in _HILA_MM.items():
         room = (lung > 5) & (side * x > 0)
-        arteries = grow_tree(rng, hilum, _scattered(rng, room), traits["tip"])
+        arteries = grow_tree(rng, hilum, scattered(rng, room, _TARGETS), traits["tip"])
         below = hilum + np.array([-4 * side, 10, -14])
-        veins = grow_tree(rng, below, _scattered(rng, room), 0.95 * traits["tip"])
+        veins = grow_tree(rng, below, scattered(rng, room, _TARGETS), 0.95 * traits["tip"])
         vessels += [arteries, veins]
         bronchi.append(_bronchi(arteries))
     blood, near = Branches.joined(*vessels), lung > -8
@@ -32,14 +32,6 @@ def grow_lung_vessels(rng: np.random.Generator, traits: dict[str, float], lung: 
     # Outside the lungs there is no airway but the central ones.
     airway = np.minimum(tubes(TORSO, Branches.joined(*bronchi), near), lung + 2)
     return fields | {"airway": np.maximum(airway, _central_airways(traits))}
-
-
-def _scattered(rng: np.random.Generator, room: Field) -> Points:
-    places = np.argwhere(room)
-    chosen = places[rng.choice(len(places), min(_TARGETS, len(places)), replace=False)]
-    jitter = rng.uniform(-0.5, 0.5, chosen.shape)
-    points: Points = np.array(TORSO.low_mm) + TORSO.step_mm * (chosen + jitter)
-    return points
 
 
 def _central_airways(traits: dict[str, float]) -> Field:
@@ -72,6 +64,6 @@ def _bronchi(arteries: Branches) -> Branches:
 def _nodules(rng: np.random.Generator, lung: Field) -> Branches:
     """A few small round nodules, scarred or calcified, that are no infection."""
     count = int(rng.integers(0, 4))
-    centres = _scattered(rng, lung > 4)[:count]
+    centres = scattered(rng, lung > 4, _TARGETS)[:count]
     radii = rng.uniform(1.5, 3.5, count)
     return Branches(centres, centres + np.array([0, 0, 0.5]), radii, radii)

@@ -111,7 +111,7 @@ def _polygon(points_mm: Field) -> Field:
     return mask > 0
 
 
-def _superellipse(x: Field, z: Field, exponent: float = 2.5) -> Field:
+def _superellipse(x: Field, z: Field) -> Field:
     """Mask of a rounded box, from offsets in units of its half widths."""
-    inside: Field = np.abs(x) ** exponent + np.abs(z) ** exponent < 1
+    inside: Field = np.abs(x) ** 2.5 + np.abs(z) ** 2.5 < 1
     return inside

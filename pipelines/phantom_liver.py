@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sliceweave.pipelines.phantom_torso import TORSO
-from sliceweave.pipelines.phantom_vessels import Branches, Points, chain, grow_tree
+from sliceweave.pipelines.phantom_torso import TORSO, scattered
+from sliceweave.pipelines.phantom_vessels import Branches, chain, grow_tree
 from sliceweave.transforms.lattice import Field, bump, ellipsoid, intersection, ramp
 
 _PORTAL_TARGETS, _HEPATIC_TARGETS = 150, 110
@@ -84,12 +84,3 @@ def liver_vessels(rng: np.random.Generator, liver: Field) -> Branches:
         if sector.sum() > 50:
             parts.append(grow_tree(rng, mouth, scattered(rng, sector, _HEPATIC_TARGETS // 3), 0.95))
     return Branches.joined(*parts)
-
-
-def scattered(rng: np.random.Generator, room: Field, count: int) -> Points:
-    """Random points (N, 3), mm, where there is room; at most `count`."""
-    places = np.argwhere(room)
-    chosen = places[rng.choice(len(places), min(count, len(places)), replace=False)]
-    jitter = rng.uniform(-0.5, 0.5, chosen.shape)
-    points: Points = np.array(TORSO.low_mm) + TORSO.step_mm * (chosen + jitter)
-    return points

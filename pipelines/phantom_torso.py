@@ -133,3 +133,12 @@ def painted(*layers: tuple[Field, float]) -> tuple[Field, Field]:
         np.copyto(value, np.float32(hu), where=nearer)
         np.maximum(distance, field, out=distance)
     return distance, value
+
+
+def scattered(rng: np.random.Generator, room: Field, count: int) -> NDArray[np.float64]:
+    """Random points (N, 3), mm, where there is room; at most `count`."""
+    places = np.argwhere(room)
+    chosen = places[rng.choice(len(places), min(count, len(places)), replace=False)]
+    jitter = rng.uniform(-0.5, 0.5, chosen.shape)
+    points: NDArray[np.float64] = np.array(TORSO.low_mm) + TORSO.step_mm * (chosen + jitter)
+    return points

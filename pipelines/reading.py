@@ -102,11 +102,20 @@ def write_mask(mask: NDArray[Any], scan: Scan, path: Path) -> None:
             image.to_stream(compressed)
     else:
         image.to_stream(buffer)
-    if scan.geometry.slice_origins_ras_mm is None:
-        remove(sidecar_path(path))
-    else:
-        write_atomically(sidecar_path(path), scan.geometry.sidecar_bytes())
+    write_sidecar(path, scan.geometry)
     write_atomically(path, buffer.getvalue())
+
+
+def write_sidecar(image: Path, geometry: Geometry) -> None:
+    """Says beside an image or mask where its uneven slices lie; beside even ones nothing may say so.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    if geometry.slice_origins_ras_mm is None:
+        remove(sidecar_path(image))
+    else:
+        write_atomically(sidecar_path(image), geometry.sidecar_bytes())
 
 
 def sidecar_path(image: Path) -> Path:

@@ -3,19 +3,16 @@
 from sliceweave.pipelines.agreement import LIMITS_SD
 from sliceweave.pipelines.mean_interval import LEVEL, RESAMPLES, SEED
 
-EMPTY_MASKS = """\
-truth and prediction empty   dice, iou, precision, recall, lesion_sensitivity 1;
-                             rvd and distances 0
-only the prediction empty    dice, iou, precision, recall, lesion_sensitivity 0;
-                             rvd -1; distances the diagonal of the scan
-only the truth empty         the same, but rvd +1"""
-
 CONVENTIONS = f"""\
 cases.csv has a row per study and label, summary.csv one per label and metric, failed.csv the studies without scores.
 Volumes are in ml, distances in mm. A study that failed counts nowhere else.
 
 Empty masks
-{EMPTY_MASKS}
+truth and prediction empty   dice, iou, precision, recall, lesion_sensitivity 1;
+                             rvd and distances 0
+only the prediction empty    dice, iou, precision, recall, lesion_sensitivity 0;
+                             rvd -1; distances the diagonal of the scan
+only the truth empty         the same, but rvd +1
 So every study counts in every mean. A label that occurs in neither mask of a study counts as two empty masks.
 
 cases.csv

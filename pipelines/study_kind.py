@@ -81,7 +81,7 @@ class StudyKind:
     def middle_r_mm(self, scan: Scan) -> float | None:
         """R coordinate of the middle of the body part; None where it has no two sides."""
         is_head = self.checks == "head_ct"
-        return midline_r_mm(scan.voxels, scan.geometry, scan.intracranial_space) if is_head else None
+        return midline_r_mm(scan.geometry, scan.intracranial_space) if is_head else None
 
     def window_of_greys(self, scan: Scan) -> tuple[float, float] | None:
         """HU that grey 0 and 255 of a head stand for; None for a scan in HU, and for all that is no head."""

@@ -103,7 +103,7 @@ def _measurement(region: "_Region | None", geometry: Geometry, midline_r_mm: flo
         slices=int(np.count_nonzero(region.pixels)),
         max_area_mm2=float(region.areas_mm2.max()),
         centroid_ras_mm=region.centroid_ras_mm,
-        side=_side(region, _middle_r_mm(geometry) if midline_r_mm is None else midline_r_mm),
+        side=_side(region, float(geometry.middle_ras_mm[0]) if midline_r_mm is None else midline_r_mm),
         areas_mm2=region.scan_areas_mm2,
         flags=_flags(region, lesions[0]),
     )
@@ -206,11 +206,6 @@ def _lesion(part: _Region) -> Lesion:
 def _flags(region: _Region, largest: Lesion) -> tuple[str, ...]:
     named = {"touches_border": region.touches_border, "tiny_lesion": largest.volume_ml < TINY_LESION_ML}
     return tuple(name for name, applies in named.items() if applies)
-
-
-def _middle_r_mm(geometry: Geometry) -> float:
-    middle = (np.array(geometry.shape) - 1) / 2
-    return float(geometry.to_ras_mm(middle)[0])
 
 
 def _side(region: _Region, midline_r_mm: float) -> str:

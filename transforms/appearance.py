@@ -1,7 +1,6 @@
 """Randomised appearance: a head CT as another scanner, table or file would have shown it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -14,8 +13,7 @@ from sliceweave.transforms.appearance_grey import (
     draw_windowed,
 )
 from sliceweave.transforms.appearance_place import draw_field_of_view, draw_motion, draw_pose, draw_slice_thickness
-from sliceweave.transforms.head_scan import HeadScan
-from sliceweave.transforms.head_transform import Change, HeadTransform, HeadTransformd, Odds, chances_of, draw_some
+from sliceweave.transforms.head_transform import Change, HeadTransformd, Odds, SomeChanges
 
 APPEARANCES: Mapping[str, Callable[[np.random.RandomState], Change]] = {
     "bone": draw_bone_hu,
@@ -46,7 +44,7 @@ APPEARANCE_CHANCES: Mapping[str, float] = {
 """How often each is drawn unless asked otherwise."""
 
 
-class RandomizeAppearance(HeadTransform):
+class RandomizeAppearance(SomeChanges):
     """A head CT as another scanner would have shown it: `(1, *S)` in HU → image and label, `(1, *S')` float32.
 
     HU for the bone of clipped scans, pose and tilt, motion, slices of 1 to 10 mm, kernel, noise, streaks, HU off by a
@@ -62,17 +60,7 @@ class RandomizeAppearance(HeadTransform):
         ValueError: an unknown kind.
     """
 
-    def __init__(self, kinds: Odds = None, prob: float = 1.0) -> None:
-        super().__init__(prob)
-        self.chances = chances_of(kinds, APPEARANCES, APPEARANCE_CHANCES)
-
-    def draw(self) -> tuple[Change, ...]:
-        return draw_some(self.R, self.chances, APPEARANCES)
-
-    def apply(self, scan: HeadScan, drawn: tuple[Any, ...]) -> HeadScan:
-        for change in drawn:
-            scan = change.apply(scan)
-        return scan
+    known, usual = APPEARANCES, APPEARANCE_CHANCES
 
 
 class RandomizeAppearanced(HeadTransformd):

@@ -22,7 +22,7 @@ BONE = "bone"
 """Key under which `MarkBoned` leaves what is bone."""
 
 _DENSE_HU = 450.0  # halfway from blood to compact bone: a voxel above it is bone by more than half
-_DENSEST_BLOOD_HU = 85.0
+DENSEST_BLOOD_HU = 85.0
 
 
 def lowest_of_bone(
@@ -41,7 +41,7 @@ def lowest_of_bone(
         return _DENSE_HU
     white = bone_and_air_hu(low, high)[0]
     white_hu = np.interp(white, (low, high), override) if override else white
-    is_told = white_hu >= _DENSEST_BLOOD_HU and len(slices_with_brain(voxels, affine_ras)) > 0
+    is_told = white_hu >= DENSEST_BLOOD_HU and len(slices_with_brain(voxels, affine_ras)) > 0
     return white if is_told else np.inf
 
 

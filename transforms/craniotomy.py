@@ -3,14 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sliceweave.transforms.head_anatomy import Head
 from sliceweave.transforms.head_scan import HeadScan
 from sliceweave.transforms.hematoma_extraaxial import surface_patch
 from sliceweave.transforms.hematoma_growth import draw_seed
 from sliceweave.transforms.hematoma_tissue import Canvas
-from sliceweave.transforms.lattice import Field, ramp
+from sliceweave.transforms.lattice import Field
 
 FORMS = ("burr_hole", "flap", "craniectomy")
 _AIR_HU = -1000.0
@@ -49,7 +48,7 @@ class Craniotomy:
         rows, columns = canvas.grid.box
         for k in canvas.grid.slices((opening > -1) | (air > 0)):
             own = hu[k, rows, columns]
-            open_, empty = (_mean(canvas, field, k) for field in (opening, air))
+            open_, empty = (canvas.grid.mean(field, k, 0.8) for field in (opening, air))
             noise = canvas.noise.plane(rng, (own.shape[0], own.shape[1]))
             soft = np.minimum(own, scan.head.brain_hu + self.tissue_hu + noise)
             open_ *= own > scan.head.brain_hu + 25  # skin and muscle stay
@@ -76,11 +75,6 @@ class Craniotomy:
         place = (head.depth_mm > 0) & (apart < 1.5) & (head.front_mm > 0) & (head.inward[2] < 0.45) & (head.up_mm > -8)
         field: Field = np.where(place, np.minimum(near - head.depth_mm, head.depth_mm + 0.5), -9).astype(np.float32)
         return field
-
-
-def _mean(canvas: Canvas, field: Field, k: int) -> NDArray[np.float32]:
-    layers = [ramp(canvas.grid.plane(field, height), 0.8) for height in canvas.grid.layers(k)]
-    return np.asarray(sum(layers) / np.float32(len(layers)), np.float32)
 
 
 def draw_craniotomy(rng: np.random.RandomState) -> Craniotomy:

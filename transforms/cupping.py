@@ -43,7 +43,7 @@ class Cupping:
         hu = scan.hu.copy()
         rows, columns = canvas.grid.box
         for k in canvas.grid.slices(scan.head.depth_mm > -1):
-            height = k * scan.spacing_mm[2] / scan.head.lattice.step_mm
+            height = canvas.grid.height(k)
             depth_mm = canvas.grid.plane(scan.head.depth_mm, height)
             fading = np.exp(-np.maximum(depth_mm, 0) / np.float32(self.reach_mm)) * ramp(depth_mm)
             hu[k, rows, columns] += canvas.grid.plane(at_bone_hu, height) * fading

@@ -3,7 +3,6 @@ craniotomies."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from sliceweave.transforms.craniotomy import draw_craniotomy
 from sliceweave.transforms.cupping import draw_cupping
 from sliceweave.transforms.head_anatomy import Head
 from sliceweave.transforms.head_scan import HeadScan
-from sliceweave.transforms.head_transform import Change, HeadTransform, HeadTransformd, Odds, chances_of, draw_some
+from sliceweave.transforms.head_transform import Change, HeadTransformd, Odds, SomeChanges
 from sliceweave.transforms.hematoma_extraaxial import behind_table, falx_mask, tentorium_mm
 from sliceweave.transforms.hematoma_growth import Blood, Growth, draw_log, draw_seed, nearest_point
 from sliceweave.transforms.hematoma_intraparenchymal import site_mask
@@ -170,7 +169,7 @@ HARD_NEGATIVE_CHANCES: Mapping[str, float] = {
 """How often a scan gets each unless asked otherwise."""
 
 
-class SynthesizeHardNegatives(HeadTransform):
+class SynthesizeHardNegatives(SomeChanges):
     """A head CT with things that look like blood and are none: `(1, *S)` in HU → image and label, `(1, *S)` float32.
 
     Calcifications of falx, choroid plexus, pineal gland and basal ganglia; dense sinuses, falx and tentorium; burr
@@ -185,17 +184,7 @@ class SynthesizeHardNegatives(HeadTransform):
         ValueError: an unknown kind.
     """
 
-    def __init__(self, kinds: Odds = None, prob: float = 1.0) -> None:
-        super().__init__(prob)
-        self.chances = chances_of(kinds, HARD_NEGATIVES, HARD_NEGATIVE_CHANCES)
-
-    def draw(self) -> tuple[Change, ...]:
-        return draw_some(self.R, self.chances, HARD_NEGATIVES)
-
-    def apply(self, scan: HeadScan, drawn: tuple[Any, ...]) -> HeadScan:
-        for change in drawn:
-            scan = change.apply(scan)
-        return scan
+    known, usual = HARD_NEGATIVES, HARD_NEGATIVE_CHANCES
 
 
 class SynthesizeHardNegativesd(HeadTransformd):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import cc3d
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -87,7 +88,8 @@ def find_head(planes_hu: NDArray[np.float32], spacing_mm: tuple[float, float, fl
     inside = enclosed(planes_hu, pixel_mm, thresholds_hu)
     inside = with_recesses(inside, planes_hu, pixel_mm, thresholds_hu[0])
     # calcifications are no part of the skull
-    inside = _largest(np.stack([ndimage.binary_fill_holes(plane) for plane in inside]))
+    filled = np.stack([ndimage.binary_fill_holes(plane) for plane in inside])
+    inside = cc3d.largest_k(filled, k=1, connectivity=26) > 0
     if not inside.any():
         return None
     coarse_mm = pixel_mm * planes_hu.shape[1:] / inside.shape[1:]
@@ -96,13 +98,6 @@ def find_head(planes_hu: NDArray[np.float32], spacing_mm: tuple[float, float, fl
     soft = np.stack([_soft_mean(plane, inside.shape[1:], thresholds_hu[0]) for plane in planes_hu])
     depth = _depth(_on_lattice(border, lattice, coarse_mm, spacing_mm[2]) > 0)
     return _described(lattice, depth, _on_lattice(soft, lattice, coarse_mm, spacing_mm[2]), thresholds_hu[0])
-
-
-def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    regions, count = ndimage.label(mask, np.ones((3, 3, 3)))
-    sizes = np.bincount(regions.ravel(), minlength=count + 1)
-    sizes[0] = 0
-    return np.asarray((regions == sizes.argmax()) & (sizes.max() > 0))
 
 
 def _lattice(inside: NDArray[np.bool_], coarse_mm: NDArray[np.float64], slice_mm: float, slices: int) -> Lattice:

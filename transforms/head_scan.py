@@ -87,8 +87,9 @@ class Orientation:
         turned = np.flip(planes.transpose(1, 2, 0), self.flips)
         return np.ascontiguousarray(turned.transpose(np.argsort(self.order)))
 
-    def matrix(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
-        """(4, 4): index of the turned volume, of this (I, J, K), to index in its own axes."""
+    def matrix(self, planes: NDArray[Any]) -> NDArray[np.float64]:
+        """(4, 4): index (i, j, k) of the turned volume, whose planes (K, I, J) these are, to index in its own axes."""
+        shape = (*planes.shape[1:], planes.shape[0])
         matrix = np.zeros((4, 4))
         matrix[3, 3] = 1
         for world, axis in enumerate(self.order):
@@ -112,7 +113,7 @@ def open_scan(image: Any, label: Any = None) -> tuple[HeadScan, Orientation]:
     turn = Orientation.of(own)
     hu = turn.to_planes(np.asarray(convert_to_numpy(image))[0])
     share = np.zeros_like(hu) if label is None else turn.to_planes(np.asarray(convert_to_numpy(label))[0])
-    return HeadScan(hu, share, own @ turn.matrix((*hu.shape[1:], hu.shape[0]))), turn
+    return HeadScan(hu, share, own @ turn.matrix(hu)), turn
 
 
 def close_scan(scan: HeadScan, turn: Orientation, like: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -120,8 +121,7 @@ def close_scan(scan: HeadScan, turn: Orientation, like: Any) -> tuple[torch.Tens
     stacks = [torch.from_numpy(turn.from_planes(planes))[None] for planes in (scan.hu, scan.share)]
     if not isinstance(like, MetaTensor):
         return stacks[0], stacks[1]
-    shape = (*scan.hu.shape[1:], scan.hu.shape[0])
-    affine = torch.from_numpy(scan.affine_ras @ np.linalg.inv(turn.matrix(shape))).to(like.affine.dtype)
+    affine = torch.from_numpy(scan.affine_ras @ np.linalg.inv(turn.matrix(scan.hu))).to(like.affine.dtype)
     return _tensor(stacks[0], affine, like), _tensor(stacks[1], affine, like)
 
 

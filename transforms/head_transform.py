@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -20,7 +20,6 @@ class Change(Protocol):
 
 
 Odds = Mapping[str, float] | Sequence[str] | None
-Drawn = TypeVar("Drawn")
 
 
 def chances_of(odds: Odds, known: Mapping[str, Any], usual: Mapping[str, float]) -> dict[str, float]:
@@ -38,16 +37,6 @@ def chances_of(odds: Odds, known: Mapping[str, Any], usual: Mapping[str, float])
     if not chances or min(chances.values()) < 0 or sum(chances.values()) <= 0:
         raise ValueError(f"expected odds of 0 and above, at least one above, got {chances}")
     return chances
-
-
-def draw_some(
-    rng: np.random.RandomState,
-    chances: Mapping[str, float],
-    draws: Mapping[str, Callable[[np.random.RandomState], Drawn]],
-) -> tuple[Drawn, ...]:
-    """Each of the named things with its own chance, in the order in which `draws` has them."""
-    chosen = [name for name in draws if rng.uniform() < chances.get(name, 0)]
-    return tuple(draws[name](rng) for name in chosen)
 
 
 class HeadTransform(RandomizableTransform):
@@ -86,6 +75,34 @@ class HeadTransform(RandomizableTransform):
             self.randomize()
         scan, turn = open_scan(img, label)
         return close_scan(self.apply(scan, self.drawn), turn, img)
+
+
+class SomeChanges(HeadTransform):
+    """Each of some changes with its own chance, one after the other.
+
+    Args:
+        kinds: chance of each of `known`, or names of certain ones; `usual` if left out.
+        prob: how often anything is done.
+
+    Raises:
+        ValueError: an unknown kind.
+    """
+
+    known: Mapping[str, Callable[[np.random.RandomState], Change]]
+    usual: Mapping[str, float]
+
+    def __init__(self, kinds: Odds = None, prob: float = 1.0) -> None:
+        super().__init__(prob)
+        self.chances = chances_of(kinds, self.known, self.usual)
+
+    def draw(self) -> tuple[Change, ...]:
+        chosen = [draw for name, draw in self.known.items() if self.R.uniform() < self.chances.get(name, 0)]
+        return tuple(draw(self.R) for draw in chosen)
+
+    def apply(self, scan: HeadScan, drawn: tuple[Any, ...]) -> HeadScan:
+        for change in drawn:
+            scan = change.apply(scan)
+        return scan
 
 
 class HeadTransformd(RandomizableTransform, MapTransform):

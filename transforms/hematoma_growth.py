@@ -6,11 +6,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from sliceweave.transforms.bone import DENSEST_BLOOD_HU
 from sliceweave.transforms.head_anatomy import Head
 from sliceweave.transforms.lattice import Field
-
-RED_HU = (45.0, 85.0)
-"""Range of unclotted to clotted blood that nothing dilutes, in a head whose brain has 33 HU."""
 
 _BRAIN_HU = 33.0
 
@@ -71,10 +69,10 @@ class Bleeding(Protocol):
         ...
 
 
-def draw_blood(rng: np.random.RandomState, faint_share: float = 0.2, subacute_share: float = 0.15) -> Blood:
+def draw_blood(rng: np.random.RandomState, faint_share: float, subacute_share: float) -> Blood:
     """Blood of an age: mostly acute, 48 to 85 HU; some subacute; some faint, 8 to 15 HU above the brain and blurred."""
     age = rng.choice(["faint", "subacute", "acute"], p=[faint_share, subacute_share, 1 - faint_share - subacute_share])
-    ranges = {"faint": (8, 10, 15), "subacute": (12, 16, 22), "acute": (15, 26, RED_HU[1] - _BRAIN_HU)}
+    ranges = {"faint": (8, 10, 15), "subacute": (12, 16, 22), "acute": (15, 26, DENSEST_BLOOD_HU - _BRAIN_HU)}
     contrast_hu = float(rng.triangular(*ranges[age]))
     return Blood(
         contrast_hu=contrast_hu,

@@ -12,7 +12,7 @@ from scipy import ndimage
 from sliceweave.transforms.head_anatomy import Head, csf_share
 from sliceweave.transforms.head_scan import HeadScan
 from sliceweave.transforms.hematoma_growth import Bleeding, Blood, Growth
-from sliceweave.transforms.lattice import Field, ramp
+from sliceweave.transforms.lattice import Field
 from sliceweave.transforms.lattice_planes import LatticePlanes, Plane
 from sliceweave.transforms.scan_noise import ScanNoise, measured_noise
 
@@ -99,15 +99,8 @@ class _Brush:
     blood: Blood
     k: int
 
-    def _mean(self, field: Field, edge_mm: float) -> Plane:
-        """Share (0…1) of each pixel through the slice's thickness that lies within a signed field."""
-        grid = self.canvas.grid
-        layers = [ramp(grid.plane(field, height), edge_mm) for height in grid.layers(self.k)]
-        return np.asarray(sum(layers) / np.float32(len(layers)), np.float32)
-
     def _middle(self, field: Field) -> Plane:
-        grid = self.canvas.grid
-        return grid.plane(field, self.k * grid.spacing_mm[2] / grid.lattice.step_mm)
+        return self.canvas.grid.plane(field, self.canvas.grid.height(self.k))
 
     def displaced(self, plane: Plane) -> Plane:
         """The plane after tissue has been pushed. Bone stays; what would be drawn inward from it is brain."""
@@ -141,13 +134,13 @@ class _Brush:
         if self.growth.oedema_mm is None:
             return plane
         head = self.canvas.head
-        wet = self._mean(np.minimum(self.growth.oedema_mm, head.depth_mm - 1), 3.0)
+        wet = self.canvas.grid.mean(np.minimum(self.growth.oedema_mm, head.depth_mm - 1), self.k, 3.0)
         is_brain = np.clip((plane - head.csf_hu) / 8, 0, 1) * (plane < head.brain_hu + 30)
         return np.asarray(plane - self.growth.oedema_hu * wet * is_brain, np.float32)
 
     def share(self, tissue: Plane) -> Plane:
         """Share of each pixel that is blood, none of it in bone."""
-        share = self._mean(self.growth.extent_mm, self.blood.edge_mm)
+        share = self.canvas.grid.mean(self.growth.extent_mm, self.k, self.blood.edge_mm)
         if self.growth.csf_gain:
             share = share * np.clip(self.growth.csf_gain * self._csf(tissue), 0, 1)
         if self.growth.csf_gain >= _SWELLS:

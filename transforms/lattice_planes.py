@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sliceweave.transforms.lattice import Field, Lattice
+from sliceweave.transforms.lattice import Field, Lattice, ramp
 
 _LAYER_MM = 1.7
 _MOST_LAYERS = 5
@@ -56,9 +56,18 @@ class LatticePlanes:
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         return np.asarray(cv2.warpAffine(coarse, self._matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE))
 
+    def height(self, k: int) -> float:
+        """Of the middle of slice k, in lattice planes."""
+        return k * self.spacing_mm[2] / self.lattice.step_mm
+
+    def mean(self, field: Field, k: int, edge_mm: float) -> Plane:
+        """Share (0…1) of each pixel of slice k, through its thickness, that lies within a signed field."""
+        layers = [ramp(self.plane(field, height), edge_mm) for height in self.layers(k)]
+        return np.asarray(sum(layers) / np.float32(len(layers)), np.float32)
+
     def at_slice(self, field: Field, k: int) -> Field:
         """A field in the middle of slice k, at the lattice's own points."""
-        return between_planes(field, k * self.spacing_mm[2] / self.lattice.step_mm)
+        return between_planes(field, self.height(k))
 
     def slices(self, mask: NDArray[np.bool_]) -> Iterator[int]:
         """Slices that show any of the mask."""

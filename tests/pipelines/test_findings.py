@@ -19,6 +19,14 @@ AIR_HU, SCALP_HU, BONE_HU, BRAIN_HU, VENTRICLE_HU, BLOOD_HU = -1000, -50, 900, 3
 PADDINGS_HU = [-1024, -1500, -2000, -2048, -3024, -32768]
 
 
+def flags_of(voxels_hu, geometry):
+    return head_flags(voxels_hu, geometry, intracranial_space(voxels_hu, geometry))
+
+
+def midline_of(voxels_hu, geometry):
+    return midline_r_mm(geometry, intracranial_space(voxels_hu, geometry))
+
+
 def geometry_of(columns, shape=SHAPE, **slices):
     """A grid whose middle lies at the origin."""
     affine = np.eye(4)
@@ -135,13 +143,13 @@ IMPLAUSIBLE = {
 @pytest.mark.parametrize("grid", GRIDS)
 def test_a_head_in_hu_has_no_findings_on_any_grid(grid):
     geometry = GRIDS[grid]
-    assert head_flags(head_hu(geometry), geometry) == ()
+    assert flags_of(head_hu(geometry), geometry) == ()
 
 
 @pytest.mark.parametrize("grid", GRIDS)
 def test_the_middle_of_the_head_is_found_on_any_grid_and_beside_a_head_rest(grid):
     geometry = GRIDS[grid]
-    assert midline_r_mm(head_hu(geometry), geometry) == pytest.approx(MIDDLE_RAS_MM[0], abs=1.0)
+    assert midline_of(head_hu(geometry), geometry) == pytest.approx(MIDDLE_RAS_MM[0], abs=1.0)
 
 
 @pytest.mark.parametrize("how", WINDOWED)
@@ -149,14 +157,14 @@ def test_the_middle_of_the_head_is_found_on_any_grid_and_beside_a_head_rest(grid
 def test_a_windowed_head_is_recognised_and_still_a_head(grid, how):
     geometry = GRIDS[grid]
     voxels = WINDOWED[how](head_hu(geometry)).astype(np.float32)
-    assert head_flags(voxels, geometry) == ("windowed_input",)
-    assert midline_r_mm(voxels, geometry) == pytest.approx(MIDDLE_RAS_MM[0], abs=1.0)
+    assert flags_of(voxels, geometry) == ("windowed_input",)
+    assert midline_of(voxels, geometry) == pytest.approx(MIDDLE_RAS_MM[0], abs=1.0)
 
 
 @pytest.mark.parametrize("how", IMPLAUSIBLE)
 def test_values_that_are_no_hu_are_recognised(how):
     geometry = GRIDS["straight"]
-    flags = head_flags(IMPLAUSIBLE[how](head_hu(geometry)).astype(np.float32), geometry)
+    flags = flags_of(IMPLAUSIBLE[how](head_hu(geometry)).astype(np.float32), geometry)
     assert "implausible_hu" in flags
     assert "windowed_input" not in flags
 
@@ -166,16 +174,16 @@ def test_padding_changes_nothing(padding_hu):
     geometry = GRIDS["straight"]
     voxels = head_hu(geometry)
     padded = np.where(np.hypot(*positions_ras_mm(geometry)[..., :2].transpose(3, 0, 1, 2)) > 112, padding_hu, voxels)
-    assert head_flags(padded.astype(np.float32), geometry) == ()
+    assert flags_of(padded.astype(np.float32), geometry) == ()
     windowed = np.where(padded == padding_hu, padding_hu, np.clip(padded, -20, 100)).astype(np.float32)
-    assert head_flags(windowed, geometry) == ("windowed_input",)
+    assert flags_of(windowed, geometry) == ("windowed_input",)
 
 
 @pytest.mark.parametrize("grid", ["straight", "sagittal", "tilted", "one slice"])
 def test_a_trunk_is_not_a_brain(grid):
     geometry = GRIDS[grid]
-    assert head_flags(body_hu(geometry), geometry) == ("not_brain",)
-    assert head_flags(np.clip(body_hu(geometry), -20, 100), geometry) == ("windowed_input", "not_brain")
+    assert flags_of(body_hu(geometry), geometry) == ("not_brain",)
+    assert flags_of(np.clip(body_hu(geometry), -20, 100), geometry) == ("windowed_input", "not_brain")
 
 
 @pytest.mark.parametrize("grid", ["straight", "sagittal", "tilted", "one slice"])
@@ -205,7 +213,7 @@ def test_without_a_brain_the_middle_is_that_of_the_grid():
     affine = np.diag([-2.0, -2.1, 7.5, 1.0])
     affine[0, 3] = 200
     geometry = Geometry(affine, SHAPE)
-    assert midline_r_mm(np.full(SHAPE, -1000, np.float32), geometry) == pytest.approx(200 - 2.0 * 119 / 2)
+    assert midline_of(np.full(SHAPE, -1000, np.float32), geometry) == pytest.approx(200 - 2.0 * 119 / 2)
 
 
 def test_holes_in_the_skull_do_not_hide_the_brain():
@@ -213,12 +221,12 @@ def test_holes_in_the_skull_do_not_hide_the_brain():
     voxels, positions = head_hu(geometry).copy(), positions_ras_mm(geometry)
     towards = positions - MIDDLE_RAS_MM
     voxels[(np.abs(towards[..., 0]) < 5) & (towards[..., 1] > 60)] = -900
-    assert head_flags(voxels, geometry) == ()
+    assert flags_of(voxels, geometry) == ()
 
 
 def test_noise_of_thin_slices_does_not_hide_the_brain():
     geometry = geometry_of(np.diag([0.6, 0.7, 0.8]), (400, 350, 4))
-    assert head_flags(head_hu(geometry, noise_hu=45), geometry) == ()
+    assert flags_of(head_hu(geometry, noise_hu=45), geometry) == ()
 
 
 def test_the_intracranial_space_lies_inside_the_skull():
@@ -232,7 +240,7 @@ def test_the_intracranial_space_lies_inside_the_skull():
 @pytest.mark.parametrize("voxels", [np.zeros((4, 5, 3)), np.full((4, 5, 3), 40.0), np.zeros((1, 1, 1))])
 def test_tiny_scans_get_flags_and_no_error(voxels):
     geometry = Geometry(np.diag([1.0, 2.0, 3.0, 1.0]), voxels.shape)
-    assert head_flags(voxels.astype(np.float32), geometry) == ("implausible_hu", "not_brain")
+    assert flags_of(voxels.astype(np.float32), geometry) == ("implausible_hu", "not_brain")
 
 
 @pytest.mark.parametrize("options", [{"tilt_deg": 18.5}, {"oblique": True, "slices": 1}, {"uneven": True}])
@@ -244,20 +252,20 @@ def test_a_healthy_phantom_has_no_findings(options):
     )
     origins_ras_mm = case.grid.slice_origins_ras_mm if "uneven" in options else None
     geometry = Geometry(case.grid.affine_ras, case.image.shape, origins_ras_mm)
-    assert head_flags(case.image.astype(np.float32), geometry) == ()
+    assert flags_of(case.image.astype(np.float32), geometry) == ()
 
 
 def test_real_windowed_heads_are_windowed_heads(real_data):
     for path in sorted(real_data.glob("head_ct/ct_ich/**/*_ct.nii.gz"))[::5]:
         scan = read_scan(path)
-        assert head_flags(scan.voxels, scan.geometry) == ("windowed_input",)
+        assert flags_of(scan.voxels, scan.geometry) == ("windowed_input",)
 
 
 @pytest.mark.slow
 def test_all_real_windowed_heads_are_windowed_heads(real_data):
     paths = sorted(real_data.glob("head_ct/ct_ich/**/*_ct.nii.gz"))
     scans = (read_scan(path) for path in paths)
-    assert [head_flags(scan.voxels, scan.geometry) for scan in scans] == [("windowed_input",)] * 21
+    assert [flags_of(scan.voxels, scan.geometry) for scan in scans] == [("windowed_input",)] * 21
 
 
 @pytest.mark.parametrize(
@@ -271,7 +279,7 @@ def test_all_real_windowed_heads_are_windowed_heads(real_data):
 )
 def test_real_scans_of_other_organs_are_not_brains(real_data, name, flags):
     scan = read_scan(real_data / name)
-    assert head_flags(scan.voxels, scan.geometry) == flags
+    assert flags_of(scan.voxels, scan.geometry) == flags
     assert "head" not in flags_as_trunk(scan.voxels, scan.geometry)
 
 
@@ -291,12 +299,12 @@ def dicom_scan(paths, tmp_path):
 
 def test_a_real_tilted_head_in_hu_has_no_findings(real_data, tmp_path):
     scan = dicom_scan(real_data.glob("head_ct/ge_tilt_dicom/*.dcm"), tmp_path)
-    assert head_flags(scan.voxels, scan.geometry) == ()
+    assert flags_of(scan.voxels, scan.geometry) == ()
     assert flags_as_trunk(scan.voxels, scan.geometry) == ("head",)
-    assert midline_r_mm(scan.voxels, scan.geometry) == pytest.approx(2, abs=2)
+    assert midline_of(scan.voxels, scan.geometry) == pytest.approx(2, abs=2)
 
 
 def test_a_real_chest_slice_is_not_a_brain(real_data, tmp_path):
     scan = dicom_scan(real_data.glob("lung_ct/lungmask/*.dcm"), tmp_path)
-    assert head_flags(scan.voxels, scan.geometry) == ("not_brain",)
+    assert flags_of(scan.voxels, scan.geometry) == ("not_brain",)
     assert flags_as_trunk(scan.voxels, scan.geometry) == ()
