@@ -68,7 +68,7 @@ def _splits(files: SourceFiles) -> dict[str, set[str]]:
 
 
 def _case(study_id: str, image: Path, label: Path) -> Case:
-    return Case(study_id, partial(_frame, image), partial(_frame, label), _CAVITY)
+    return Case(study_id, partial(_frame, image), partial(_frame, label), _CAVITY, files=(image, label))
 
 
 def _with_patient(case: Case, splits: Mapping[str, set[str]]) -> Case:

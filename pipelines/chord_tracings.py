@@ -14,7 +14,8 @@ def outlines_xy(rows: NDArray[np.float64]) -> dict[int, NDArray[np.float64]]:
     """The outline (M, 2) of each traced frame by its number, in the order of time, in pixels.
 
     A row is x1, y1, x2, y2, frame. The first row of a frame is the long axis from apex to base, which is no part of the
-    outline; the next ones are chords across it, so the outline goes along their one ends and back along the others.
+    outline; the next ones are chords across it, so the outline goes along their one ends and back along the others. A
+    row that stands there twice counts once.
 
     Raises:
         InputError: a row without numbers, a frame number that is none, or too few chords.
@@ -25,7 +26,7 @@ def outlines_xy(rows: NDArray[np.float64]) -> dict[int, NDArray[np.float64]]:
     for frame in np.unique(rows[:, 4]):
         if frame < 0 or frame != np.rint(frame):
             raise InputError(f"expected frames counted from 0, got a tracing of frame {frame:g}; correct the table")
-        _long_axis, *chords = rows[rows[:, 4] == frame, :4]
+        _long_axis, *chords = dict.fromkeys(map(tuple, rows[rows[:, 4] == frame, :4]))
         if len(chords) < _FEWEST_CHORDS:
             raise InputError(
                 f"expected a long axis and {_FEWEST_CHORDS} chords or more, got {len(chords) + 1} rows for frame "

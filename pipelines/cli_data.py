@@ -26,7 +26,8 @@ def phantom(
 ) -> None:
     """Generate labelled studies with known volumes; a rerun makes only what is missing.
 
-    truth.csv has the volumes of the bodies themselves; a label, of whole voxels, measures a little more or less.
+    truth.csv has the volumes of the bodies themselves; a label, of whole voxels, measures a little more or less, and
+    much less of what is thin beside the slices.
     Of studies with lesions a tenth is healthy; the first lesion of the others is never tiny, so they are easier than
     patients.
     """
@@ -119,7 +120,7 @@ def prepare(
     if check and pictures:
         raise InputError("--check writes nothing: leave out --pictures")
     if check:
-        outcome = preparing.check(known, source, options, workers)
+        outcome = preparing.check(known, source, options, workers, dest)
     elif dest is None:
         raise InputError("no destination given: sliceweave prepare TASK SOURCE DEST (or --check)")
     else:

@@ -16,9 +16,9 @@ from sliceweave.pipelines.atomic import make_folder
 from sliceweave.pipelines.bundles import bundle_root
 from sliceweave.pipelines.comparison_conditions import Conditions
 from sliceweave.pipelines.comparison_run import TrainingRun
-from sliceweave.pipelines.comparison_settings import keep_settings
-from sliceweave.pipelines.comparison_split import Cases, digests, write_split
-from sliceweave.pipelines.contenders import Contender
+from sliceweave.pipelines.comparison_settings import is_begun, keep_settings
+from sliceweave.pipelines.comparison_split import Cases, check_studies, digests, write_split
+from sliceweave.pipelines.contenders import Contender, contenders
 from sliceweave.pipelines.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -82,18 +82,34 @@ class Outcome:
 def compare(comparison: Comparison) -> list[Outcome]:
     """Trains and scores whatever is not finished. A network that fails is told in its outcome; the others go on.
 
+    Behind the networks asked for come those of earlier calls, with what is finished of the seeds asked for.
+
     Raises:
-        InputError: a network cannot be built, the folder is another comparison's or in use; nothing is trained then.
+        InputError: a network cannot be built, a study cannot be used, the folder is another comparison's or in use;
+            nothing is trained then.
     """
     outcomes = [Outcome(one, comparison.conditions.parameters(one)) for one in comparison.contenders]
     make_folder(comparison.out, "name another --out")
     with _locked(comparison.out):
+        if not is_begun(comparison.out):
+            check_studies(comparison.split, comparison.conditions.configuration()["label_values"])
         keep_settings(comparison.out, comparison.settings)
         write_split(comparison.out / "split.json", comparison.split)
         for number, (outcome, seed) in enumerate(_pairs(outcomes, comparison.seeds), 1):
             count = f"{number}/{len(outcomes) * len(comparison.seeds)}"
             _run(comparison, outcome, seed, count)
-    return outcomes
+    return outcomes + _of_earlier_calls(comparison)
+
+
+def _of_earlier_calls(comparison: Comparison) -> list[Outcome]:
+    asked, found = {one.slug for one in comparison.contenders}, []
+    for folder in sorted((comparison.out / "runs").glob("*")):
+        runs = {seed: TrainingRun(folder / f"seed{seed}") for seed in comparison.seeds}
+        finished = {seed: run for seed, run in runs.items() if run.network and run.has_finished("evaluation")}
+        if finished and folder.name not in asked:
+            (one,) = contenders(comparison.conditions.task, next(iter(finished.values())).network)
+            found.append(Outcome(one, comparison.conditions.parameters(one), finished))
+    return found
 
 
 def _pairs(outcomes: Sequence[Outcome], seeds: Sequence[int]) -> Iterator[tuple[Outcome, int]]:
@@ -159,6 +175,7 @@ def _prepare(comparison: Comparison, contender: Contender, seed: int) -> None:
         "cases": cases["test"],
     }
     run.prepare(
+        contender.name,
         bundle_root(conditions.task),
         {"training": conditions.files(stages), "evaluation": conditions.files([*stages, "evaluate"])},
         {"training": training, "evaluation": evaluation},

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import yaml
@@ -51,19 +52,32 @@ class TrainingRun:
         """Notes that a stage is over. Raises InputError where that cannot be written."""
         write_atomically(self.folder / f"{stage}.finished", b"")
 
-    def prepare(self, bundle_root: Path, files: Mapping[str, Sequence[str]], overlays: Mapping[str, Any]) -> None:
+    def prepare(
+        self, network: str, bundle_root: Path, files: Mapping[str, Sequence[str]], overlays: Mapping[str, Any]
+    ) -> None:
         """Writes what the process reads: for each stage the bundle's files, and the overlay that comes last.
+
+        Args:
+            network: its name, for `network`.
 
         Raises:
             InputError: it cannot be written.
         """
         make_folder(self.folder, "name another --out")
-        job: dict[str, Any] = {"bundle_root": str(bundle_root)}
+        job: dict[str, Any] = {"network": network, "bundle_root": str(bundle_root)}
         for stage in STAGES:
             path = self.folder.absolute() / f"{stage}.yaml"
             write_atomically(path, yaml.safe_dump(overlays[stage], sort_keys=False, allow_unicode=True).encode())
             job[stage] = [*files[stage], str(path)]
         write_atomically(self.folder / JOB, json.dumps(job, indent=1).encode())
+
+    @property
+    def network(self) -> str:
+        """The name that `prepare` was given; empty where it was not called or wrote none."""
+        try:
+            return str(json.loads((self.folder / JOB).read_bytes())["network"])
+        except (OSError, ValueError, KeyError):
+            return ""
 
     def start(self) -> "subprocess.Popen[bytes]":
         """The process that does what is left to do; it ends where the pipe to it closes."""
@@ -81,7 +95,10 @@ class TrainingRun:
 
         if not self.last_state.is_file():
             return 0
-        trainer = torch.load(self.last_state, "cpu", weights_only=True, mmap=True)["trainer"]
+        try:
+            trainer = torch.load(self.last_state, "cpu", weights_only=True, mmap=True)["trainer"]
+        except (OSError, RuntimeError, ValueError, KeyError, EOFError, UnpicklingError):
+            return 0  # damaged: the training that resumes says so
         return int(trainer["iteration"] // trainer["epoch_length"])
 
     def reason(self, status: int) -> str:

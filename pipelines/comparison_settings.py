@@ -15,6 +15,11 @@ _DIFFERENCES_NAMED = 3
 Settings = Mapping[str, Any]
 
 
+def is_begun(folder: Path) -> bool:
+    """Whether a comparison has begun in the folder."""
+    return (folder / FILE).exists()
+
+
 def keep_settings(folder: Path, settings: Settings) -> None:
     """Writes `settings.json` into a new folder; in one that has it, checks that it says the same.
 

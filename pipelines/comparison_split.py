@@ -1,14 +1,18 @@
 """Who trains, validates and tests in a comparison: the same studies for every network and every seed."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from monai.transforms import Compose, LoadImaged
+from tqdm import tqdm
+
 from sliceweave.pipelines.atomic import write_atomically
-from sliceweave.pipelines.datasets import datalist
+from sliceweave.pipelines.datasets import CheckLabeld, StudyDataset, datalist
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.prepared_folder import PreparedList
 from sliceweave.pipelines.splits import SPLITS, draw_splits, parse_shares
+from sliceweave.pipelines.study_reader import StudyReader
 from sliceweave.pipelines.volume_cache import case_digest
 
 Cases = list[dict[str, str]]
@@ -39,6 +43,24 @@ def split_studies(data: str, shares: str | None = None) -> dict[str, Cases]:
             "give more studies, or shares above zero with --split 8:1:1"
         )
     return split
+
+
+def check_studies(split: Mapping[str, Cases], label_values: Sequence[int]) -> None:
+    """Reads every study as a training does: better now than after the trainings.
+
+    Raises:
+        InputError: some cannot be used; says how many, and what is wrong with the first.
+    """
+    keys = ("image", "label")
+    read = Compose([LoadImaged(keys, reader=StudyReader, ensure_channel_first=True), CheckLabeld(label_values)])
+    cases = [case for side in SPLITS for case in split[side]]
+    studies = StudyDataset(cases, read)
+    numbers = tqdm(range(len(cases)), "studies read", unit="study", leave=False, disable=None)
+    if failed := [study for study in map(studies.__getitem__, numbers) if "reason" in study]:
+        raise InputError(
+            f"{len(failed)} of {len(cases)} studies cannot be used, the first is {failed[0]['study_id']}: "
+            f"{failed[0]['reason']}"
+        )
 
 
 def digests(split: Mapping[str, Cases]) -> dict[str, dict[str, str]]:

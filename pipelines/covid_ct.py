@@ -68,9 +68,10 @@ def _pages(image: Path, label: Path, open_image: OpenImage) -> list[Case]:
         texts = " and ".join("x".join(map(str, shape)) for shape in shapes)
         reason = f"expected the same pages in {image.name} and {label.name}, got {texts}; copy both again"
         return [broken(_SET_1, reason, _SET_1)]
+    files = (image, label)
     images, labels = LoosePages(partial(open_image, image)), LoosePages(partial(open_named, label))
     return [
-        Case(f"{_SET_1}_{n:03d}", partial(images.page, n), partial(labels.page, n), _LESIONS, _SET_1, "training")
+        Case(f"{_SET_1}_{n:03d}", partial(images.page, n), partial(labels.page, n), _LESIONS, _SET_1, "training", files)
         for n in range(shapes[0][2])
     ]
 
@@ -110,4 +111,4 @@ def _twenty_id(match: re.Match[str]) -> str:
 
 def _volume_case(study_id: str, image: Path, label: Path, open_image: OpenImage, coding: Mapping[int, int]) -> Case:
     patient = "_".join(study_id.split("_")[:2]) if study_id.startswith("radiopaedia") else study_id
-    return Case(study_id, partial(open_image, image), partial(open_named, label), coding, patient)
+    return Case(study_id, partial(open_image, image), partial(open_named, label), coding, patient, files=(image, label))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from sliceweave.pipelines.cases import Case, PrepareOptions, SourceFiles, broken
+from sliceweave.pipelines.csv_rows import read_csv_rows
 from sliceweave.pipelines.ct_ich_slices import SlicesOf, find_indexed_slices
 from sliceweave.pipelines.ct_ich_windows import THICKNESS_MM, mask_reader, read_hu
 from sliceweave.pipelines.errors import InputError
@@ -31,7 +32,7 @@ def find_ct_ich_jpg(files: SourceFiles, options: PrepareOptions) -> list[Case]:
     HU come from the brain window, or the user's in its place, and where that is saturated from the bone window.
 
     Raises:
-        InputError: the user's window or spacing cannot be used.
+        InputError: the user's window or spacing cannot be used, or the table of diagnoses.
     """
     scans = _scans(files)
     indexed = find_indexed_slices(files)
@@ -39,10 +40,13 @@ def find_ct_ich_jpg(files: SourceFiles, options: PrepareOptions) -> list[Case]:
         return []
     window_hu = window_of(options, BRAIN_WINDOW_HU)
     spacing = spacing_table(files, options, THICKNESS_MM)
-    slices: dict[str, SlicesOf] = {patient: partial(_slices, scan) for patient, scan in scans.items()} | indexed
+    bleeding = _bleeding(files)
+    whole: list[tuple[str, SlicesOf]] = [
+        (patient, partial(_slices, scan, bleeding.get(int(patient), {}))) for patient, scan in scans.items()
+    ]
     return [
         _case(patient, partial(slices_of, window_hu), partial(spacing.ct_mm, patient))
-        for patient, slices_of in slices.items()
+        for patient, slices_of in [*whole, *indexed]
     ]
 
 
@@ -65,6 +69,17 @@ def _scans(files: SourceFiles) -> dict[str, list[tuple[Path, re.Match[str]]]]:
     return scans
 
 
+def _bleeding(files: SourceFiles) -> dict[int, dict[int, Path]]:
+    """The slices that the data set's diagnoses call bleeding, and the table that says so, by patient."""
+    bleeding: dict[int, dict[int, Path]] = {}
+    for path, _ in files.named(r"hemorrhage_diagnosis\.csv"):
+        for _, row in read_csv_rows(path, ["patientnumber", "slicenumber", "no_hemorrhage"]):
+            patient, number = row["patientnumber"].strip(), row["slicenumber"].strip()
+            if row["no_hemorrhage"].strip() == "0" and patient.isdecimal() and number.isdecimal():
+                bleeding.setdefault(int(patient), {})[int(number)] = path
+    return bleeding
+
+
 def _by_kind(scan: Iterable[tuple[Path, re.Match[str]]]) -> Scan:
     by_kind: Scan = {"brain": {}, "bone": {}, "mask": {}}
     for path, match in scan:
@@ -75,8 +90,15 @@ def _by_kind(scan: Iterable[tuple[Path, re.Match[str]]]) -> Scan:
     return by_kind
 
 
-def _slices(found: Iterable[tuple[Path, re.Match[str]]], window_hu: tuple[float, float]) -> list[PictureSlice]:
+def _slices(
+    found: Iterable[tuple[Path, re.Match[str]]], bleeding: Mapping[int, Path], window_hu: tuple[float, float]
+) -> list[PictureSlice]:
     scan = _by_kind(found)
+    for number in sorted(bleeding.keys() & scan["brain"].keys() - scan["mask"].keys()):
+        expected = scan["brain"][number].with_name(f"{number}_HGE_Seg.jpg")
+        raise InputError(
+            f"{expected}: expected the mask of a slice that bleeds, as {bleeding[number]} says; copy it there"
+        )
     for kind in ("mask", "bone"):
         for number in sorted(scan[kind].keys() - scan["brain"].keys()):
             path = scan[kind][number]

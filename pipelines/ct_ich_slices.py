@@ -31,25 +31,25 @@ class _Row:
         return self.picture.with_name(f"{self.picture.stem}_mask.png")
 
 
-def find_indexed_slices(files: SourceFiles) -> dict[str, SlicesOf]:
-    """What gives the slices, seen in a window, by patient in all indexes; their files are claimed.
+def find_indexed_slices(files: SourceFiles) -> list[tuple[str, SlicesOf]]:
+    """Each patient in all indexes, with what gives the slices, seen in a window; their files are claimed.
 
     Calling it raises InputError where a line, a picture or a mask cannot be used.
     """
     by_patient: dict[str, list[_Row]] = {}
-    damaged: dict[str, SlicesOf] = {}
+    damaged: list[tuple[str, SlicesOf]] = []
     for path, _ in files.named(r"index\.csv"):
         try:
             rows = [_row(path, number, row) for number, row in read_csv_rows(path, sorted(_COLUMNS))]
         except InputError as error:
             if any(path.parent.glob("*_mask.png")):  # it is such an index, and not another kind of CSV
-                damaged[path.parent.name] = partial(_refuse, str(error))
+                damaged.append((path.parent.name, partial(_refuse, str(error))))
             continue
         for row in rows:
             by_patient.setdefault(row.patient, []).append(row)
         files.take([path] if rows else [])
         files.take(picture for row in rows for picture in (row.picture, row.mask))
-    return {patient: partial(_slices, rows) for patient, rows in sorted(by_patient.items())} | damaged
+    return [*((patient, partial(_slices, rows)) for patient, rows in sorted(by_patient.items())), *damaged]
 
 
 def _refuse(reason: str, _window_hu: tuple[float, float]) -> list[PictureSlice]:

@@ -83,7 +83,11 @@ class DicomResults:
         save(objects, paths)
 
     def _paths(self, study_id: str) -> list[Path]:
-        return self._folders.get(study_id) or self._folders.get(study_id.rpartition("_s")[0], [])
+        """Those of its folder: the id less the number of a series, or of one among folders of one id."""
+        if found := self._folders.get(study_id) or self._folders.get(study_id.rpartition("_s")[0]):
+            return found
+        alike = self._folders.get(study_id.rpartition("_")[0], [])
+        return alike if len({path.parent for path in alike}) > 1 else []
 
 
 def check_highdicom() -> None:

@@ -79,22 +79,15 @@ def _found(files: SourceFiles, options: PrepareOptions) -> list[_Study]:
 
 
 def folders_by_id(files: SourceFiles) -> dict[str, list[Path]]:
-    """The files of each folder, by the id that `find_dicom` gives what DICOM series it holds; none is opened.
-
-    Raises:
-        InputError: two folders have one id.
-    """
+    """The files of the folders of each id, to which `find_dicom` adds what tells their series apart; none is opened."""
     folders: dict[str, list[Path]] = {}
     for path in files:
-        found = folders.setdefault(_folder_id(path.parent, files), [])
-        if found and found[0].parent != path.parent:
-            raise InputError(f"two folders stand for one study: '{found[0].parent}' and '{path.parent}'; rename one")
-        found.append(path)
+        folders.setdefault(_folder_id(path.parent, files), []).append(path)
     return folders
 
 
 def slices_of(study_id: str, paths: Iterable[Path], files: SourceFiles, choice: str) -> "list[SliceHeader]":
-    """The slices of the study of that id among the files of its folder.
+    """The slices of the study of that id among the files of the folders that may hold it.
 
     Raises:
         InputError: they are not there or cannot be used.

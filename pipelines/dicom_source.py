@@ -24,6 +24,7 @@ _MAY_BE_EMPTY = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
     *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
 )
+_NOT_CARRIED = ("PatientComments", "PhysiciansOfRecord")  # free text and names that no reader of results needs
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +105,8 @@ def _dataset(path: Path) -> Dataset:
         raise InputError(damaged(path, error)) from error
     if missing:
         raise InputError(f"{path.name}: expected a {missing[0]} to refer to, got none; repair the header")
+    for keyword in _NOT_CARRIED:
+        dataset.pop(keyword, None)
     for keyword in _MAY_BE_EMPTY:
         if keyword not in dataset:
             setattr(dataset, keyword, None)

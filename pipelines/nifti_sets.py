@@ -44,6 +44,6 @@ def _pairs(files: SourceFiles, patterns: tuple[str, str], study_id: str, coding:
     images, labels = (by_study((study_id.format(match[1]), path) for path, match in matches) for matches in found)
 
     def case(name: str, image: Path, label: Path) -> Case:
-        return Case(name, partial(open_named, image), partial(open_named, label), coding)
+        return Case(name, partial(open_named, image), partial(open_named, label), coding, files=(image, label))
 
     return paired(images, labels, case)

@@ -130,10 +130,10 @@ def _case(patient: str, mask: Path | None, images: list[Case]) -> Case:
     if len(images) > 1:
         got = ", ".join(case.study_id for case in images)
         return broken(patient, f"expected one image, got {got}; keep one, or add the data set's oai_mri_paths.txt")
-    image = images[0].image
+    image, files = images[0].image, images[0].files
     if mask is None:
-        return Case(patient, image)
-    return Case(patient, image, partial(_label_on, image, mask), _BONES_AND_CARTILAGES)
+        return Case(patient, image, files=files)
+    return Case(patient, image, partial(_label_on, image, mask), _BONES_AND_CARTILAGES, files=(*files, mask))
 
 
 def _label_on(image: Callable[[], SliceStack], mask: Path) -> SliceStack:

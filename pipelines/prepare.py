@@ -50,10 +50,12 @@ def find_cases(task: PrepareTask, source: Path, options: PrepareOptions, dest: P
     return one_of_each_name(cases)
 
 
-def check(task: PrepareTask, source: Path, options: PrepareOptions, workers: int = 2) -> Outcome:
-    """Reads every study through and writes nothing."""
+def check(
+    task: PrepareTask, source: Path, options: PrepareOptions, workers: int = 2, dest: Path | None = None
+) -> Outcome:
+    """Reads every study through and writes nothing; `dest` as for `find_cases`."""
     source = _absolute(source)
-    cases, refused = settle(find_cases(task, source, options), {})
+    cases, refused = settle(find_cases(task, source, options, _absolute(dest) if dest else None), {})
     work = _Work(Converter(task, options, folder=None), (source,), {}, refused)
     rows = dict(work.done(cases, workers))
     return Outcome([rows[case.study_id] for case in cases])

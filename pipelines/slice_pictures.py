@@ -91,6 +91,8 @@ def in_order(slices: Iterable[PictureSlice]) -> list[PictureSlice]:
     """
     ordered = sorted(slices, key=lambda slice_: slice_.number)
     for first, second in pairwise(ordered):
+        if first.number == second.number and first.picture.path == second.picture.path:
+            raise InputError(f"slice {first.number}, {first.picture.path}, is listed twice; remove one of the lines")
         if first.number == second.number:
             raise InputError(
                 f"expected one picture of slice {first.number}, got {first.picture.path} and {second.picture.path}; "

@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
@@ -69,7 +70,8 @@ def comparison(tmp_path: Path) -> Comparison:
     for kind in ("images", "labels"):
         (tmp_path / "data" / kind).mkdir(parents=True)
         for number in range(5):
-            (tmp_path / f"data/{kind}/s{number}.nii.gz").touch()
+            voxels = np.zeros((4, 4, 3), np.uint8)
+            nib.save(nib.Nifti1Image(voxels, np.diag([2, 2, 5, 1])), tmp_path / f"data/{kind}/s{number}.nii.gz")
     return Comparison(
         Conditions("hematoma", True, {"plane_size": [32, 32]}, epochs=2, width_share=1 / 16),
         contenders("hematoma", "UNet,SelfAttentionUNet"),
@@ -97,6 +99,40 @@ def test_networks_and_seeds_can_be_added_and_only_these_are_trained(comparison: 
     compare(comparison)
     compare(replace(comparison, seeds=(0, 5), contenders=contenders("hematoma", "UNet,segnet")))
     assert stage.started[4:] == ["hematoma-segnet/seed0", f"{UNET}/seed5", "hematoma-segnet/seed5"]
+
+
+def test_networks_of_earlier_calls_stay_in_the_tables_with_the_seeds_asked_for(
+    comparison: Comparison, stage: Stage
+) -> None:
+    compare(comparison)
+    alone = replace(comparison, contenders=contenders("hematoma", "segnet"), seeds=(1,))
+    outcomes = compare(alone)
+    assert stage.started[4:] == ["hematoma-segnet/seed1"]
+    write_tables(alone, outcomes)
+    cases = pd.read_csv(comparison.out / "cases.csv")
+    assert sorted(zip(cases.network, cases.seed, strict=True)) == [
+        ("hematoma/segnet", 1),
+        ("hematoma/self_attention_unet", 1),
+        ("hematoma/unet", 1),
+    ]
+
+
+def test_a_study_that_cannot_be_used_is_told_before_anything_is_trained(comparison: Comparison, stage: Stage) -> None:
+    label = Path(comparison.split["test"][0]["label"])
+    good = label.read_bytes()
+    nib.save(nib.Nifti1Image(np.full((4, 4, 3), 7, np.uint8), np.diag([2, 2, 5, 1])), label)
+    with pytest.raises(InputError, match=r"1 of 5 studies cannot be used, the first is s\d: .*holds the values \[7"):
+        compare(comparison)
+    assert stage.started == []
+    label.write_bytes(good)
+    assert len(compare(comparison)) == 2
+
+
+def test_a_damaged_state_of_a_training_has_no_epochs_done(tmp_path: Path) -> None:
+    run = TrainingRun(tmp_path)
+    run.last_state.parent.mkdir()
+    run.last_state.write_bytes(b"PK damaged")
+    assert run.epochs_done() == 0
 
 
 def test_scores_that_were_deleted_are_made_again(comparison: Comparison, stage: Stage) -> None:
@@ -244,7 +280,7 @@ def test_a_network_of_no_row_stands_in_every_table_without_printed_numbers(compa
     rows = [line for line in text.splitlines() if "self_attention_unet[CA]" in line]
     assert len(rows) == 2  # of the tables in which U-Net stands
     assert all(line.startswith("| –") for line in rows)
-    alone = replace(strangers, contenders=contenders("hematoma", "lung_infection/lg_net"))
+    alone = replace(strangers, contenders=contenders("hematoma", "lung_infection/lg_net"), out=comparison.out / "alone")
     text = write_tables(alone, compare(alone))
     assert [line[:11] for line in text.splitlines() if line.startswith("## ")] == [
         "## Table 1:",

@@ -167,12 +167,39 @@ def test_indexed_slices_come_out_as_the_generator_drew_them(tmp_path):
     assert uneven.warnings == ("3 slices are missing between 9 and 14: 11, 12, 13; the gaps are kept",)
 
 
+DIAGNOSES = "PatientNumber,SliceNumber,Intraparenchymal,No_Hemorrhage\n49,9,1,0\n49,10,1,0\n49,11,0,1\n50,1,0,1\n"
+
+
+def test_a_slice_that_bleeds_by_the_diagnoses_has_to_have_its_mask(tmp_path):
+    ct_ich(tmp_path)
+    table = brain_folder(tmp_path).parents[2] / "hemorrhage_diagnosis.csv"
+    table.write_text(DIAGNOSES)
+    opened(cases_of(tmp_path)["patient049"])
+    (brain_folder(tmp_path) / "10_HGE_Seg.jpg").unlink()
+    cases = cases_of(tmp_path)
+    assert "10_HGE_Seg.jpg: expected the mask of a slice that bleeds" in the_reason(cases["patient049"])
+    opened(cases["patient050"])
+
+
+def test_a_patient_in_an_extract_too_is_there_twice(tmp_path):
+    ct_ich(tmp_path)
+    indexed_slices(tmp_path / "extract")
+    index = tmp_path / "extract/index.csv"
+    index.write_text(index.read_text().replace(",77,", ",49,"))
+    found = [case.study_id for case in find_ct_ich_jpg(SourceFiles(tmp_path), PIXEL)]
+    assert sorted(found) == ["patient049", "patient049", "patient050", "patient080"]  # for `one_of_each_name` to refuse
+
+
 BAD_INDEXED = {
     "missing picture": (lambda root: (root / "103.jpg").unlink(), "index.csv line 4: expected the picture "),
     "missing mask": (lambda root: (root / "103_mask.png").unlink(), "index.csv line 4: expected the mask "),
     "bad number": (
         lambda root: (root / "index.csv").write_text("file,patient,slice,types\n101.jpg,77,20,x\n103.jpg,80,nine,x\n"),
         "index.csv line 3: expected a patient and a slice number, got '080' and 'nine'",
+    ),
+    "one line twice": (
+        lambda root: (root / "index.csv").write_text("file,patient,slice\n101.jpg,77,20\n103.jpg,80,9\n103.jpg,80,9\n"),
+        "103.jpg, is listed twice; remove one of the lines",
     ),
     "one slice twice": (
         lambda root: (root / "index.csv").write_text("file,patient,slice\n101.jpg,77,20\n102.jpg,80,9\n103.jpg,80,9\n"),

@@ -112,6 +112,18 @@ def test_both_refer_to_the_source_and_carry_its_patient(tmp_path: Path) -> None:
     assert group.tracking_uid == seg.get_segment_description(1).tracking_uid
 
 
+def test_neither_carries_comments_on_the_patient_or_the_physicians_of_record(tmp_path: Path) -> None:
+    series = miniature()
+    folder = written(series, tmp_path / "series")
+    for path in folder.iterdir():
+        dataset = dcmread(path)
+        dataset.PatientComments, dataset.PhysiciansOfRecord = "next of kin", "Roe^Richard"
+        dataset.save_as(path)
+    for made in dicom_of(save_mask(mask_of(series), folder, tmp_path / "m" / "s1_mask.nii.gz"), folder):
+        assert "PatientComments" not in made
+        assert "PhysiciansOfRecord" not in made
+
+
 def test_an_empty_mask_is_a_result_of_no_millilitres(tmp_path: Path) -> None:
     series = miniature()
     folder = written(series, tmp_path / "series")

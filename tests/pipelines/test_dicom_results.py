@@ -155,11 +155,15 @@ def test_a_source_that_is_not_there_is_one_line(tmp_path: Path) -> None:
         dicom_results(str(tmp_path / "nowhere"), None)
 
 
-def test_two_folders_of_one_id_are_refused(tmp_path: Path) -> None:
-    write_series(miniature(), tmp_path / "src/a/b")
-    write_series(miniature(), tmp_path / "src/a_b")
-    with pytest.raises(InputError, match="two folders stand for one study"):
-        DicomResults(str(tmp_path / "src"), "")
+def test_two_folders_of_one_id_are_told_apart_as_prepare_does(tmp_path: Path) -> None:
+    for seed, folder in enumerate(("a/b", "a_b")):
+        write_series(miniature(seed=seed), tmp_path / "src" / folder)
+    dest = prepared(tmp_path / "src", tmp_path / "dest")
+    dicom = DicomResults(str(tmp_path / "src"), str(dest))
+    for study_id in ("a_b", "a_b_2"):
+        dicom.check([study_id])
+        scan = read_scan(dest / f"images/{study_id}.nii.gz")
+        assert dicom.made_of(study_id, np.ones(scan.voxels.shape, np.uint8), scan, MODEL)
 
 
 def test_without_highdicom_the_line_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,6 +63,18 @@ def test_the_label_is_what_lies_between_the_chords_and_knows_nothing_of_the_long
         np.testing.assert_array_equal(case.label().geometry.affine_ras, case.image().geometry.affine_ras)
 
 
+def test_a_table_of_tracings_that_holds_all_rows_twice_gives_the_same_outlines(
+    tmp_path: Path, studies: dict[str, EchoStudy]
+) -> None:
+    header, *rows = (tmp_path / "VolumeTracings.csv").read_text().splitlines()
+    (tmp_path / "VolumeTracings.csv").write_text("\n".join([header, *rows, *rows]) + "\n")
+    found = find(tmp_path)
+    for study_id, study in studies.items():
+        label = found[study_id].label
+        assert label is not None
+        np.testing.assert_array_equal(voxels(label()), study.cavity)
+
+
 def test_patient_and_split_are_those_of_the_data_set(tmp_path: Path, studies: dict[str, EchoStudy]) -> None:
     found = find(tmp_path)
     assert {(c.study_id, c.patient, c.split) for c in found.values()} == {

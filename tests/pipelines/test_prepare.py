@@ -1,10 +1,12 @@
 """`sliceweave prepare` from end to end: every distribution in miniature, reruns, and what is wrong with a data set."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +23,11 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 
 from sliceweave.pipelines.cases import Case, PrepareOptions
-from sliceweave.pipelines.conversion import Converter
+from sliceweave.pipelines.conversion import Converter, source_digest
 from sliceweave.pipelines.dicom_stack import stack_of_files
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.patients import Drawing
-from sliceweave.pipelines.prepare import check, prepare
+from sliceweave.pipelines.prepare import check, find_cases, prepare
 from sliceweave.pipelines.prepare_outcome import Outcome
 from sliceweave.pipelines.prepare_tasks import TASK_NAMES, prepare_task
 from sliceweave.pipelines.reading import read_scan
@@ -541,6 +543,36 @@ def test_a_label_drawn_anew_is_converted_again(tmp_path: Path) -> None:
     np.testing.assert_array_equal(nib.load(tmp_path / "out" / "labels" / "s0.nii.gz").dataobj, 1 - truth.label)
 
 
+VOLUME_SETS: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "LiTS": ("liver_tumor", volumes.write_lits),
+    "Task03": ("liver_tumor", volumes.write_msd),
+    "CT-ICH 1.3.1": ("hematoma", volumes.write_ct_ich_nifti),
+    "OAI-ZIB": ("knee_cartilage", volumes.write_oai_zib),
+    "COVID set 1": ("lung_infection", covid.write_set_1),
+    "COVID set 2": ("lung_infection", covid.write_numbered),
+    "COVID 20 cases": ("lung_infection", covid.write_twenty),
+    "CAMUS": ("echo_left_ventricle", partial(echo.write_camus, suffix=".nii.gz")),
+}
+
+
+@pytest.mark.parametrize("name", VOLUME_SETS)
+def test_files_of_a_data_set_of_volumes_that_were_written_since_are_another_source(name: str, tmp_path: Path) -> None:
+    task, write = VOLUME_SETS[name]
+    write(tmp_path)
+
+    def digests() -> dict[str, str]:
+        cases = find_cases(prepare_task(task), tmp_path, PrepareOptions())
+        return {case.study_id: source_digest(case) for case in cases if case.label}
+
+    before = digests()
+    for path in filter(Path.is_file, tmp_path.rglob("*")):
+        os.utime(path, ns=(1, 1))
+    after = digests()
+    assert before
+    assert all(before.values())
+    assert all(before[study_id] != after[study_id] for study_id in before)
+
+
 def test_what_has_left_the_source_leaves_the_list_and_is_told_once(tmp_path: Path) -> None:
     source, dest = tmp_path / "source", tmp_path / "dest"
     volumes.write_pairs(source, studies=8)
@@ -599,6 +631,13 @@ def test_check_writes_nothing_and_says_what_is_wrong(tmp_path: Path) -> None:
     assert sorted(tmp_path.rglob("*")) == before
     assert len(outcome.failed) == 2
     assert "expected the label values 0, 1, got 2, 3" in outcome.failed[0]
+
+
+def test_check_passes_over_what_was_prepared_within_the_source(tmp_path: Path) -> None:
+    volumes.write_lits(tmp_path)
+    studies = len(run("liver_tumor", tmp_path, tmp_path / "prepared").rows)
+    task = prepare_task("liver_tumor")
+    assert len(check(task, tmp_path, PrepareOptions(), dest=tmp_path / "prepared").rows) == studies
 
 
 def test_recoding_takes_the_place_of_the_data_sets_own_coding(tmp_path: Path) -> None:
