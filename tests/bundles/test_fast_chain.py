@@ -10,6 +10,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from bundle_runs import FolderOf, every_bundle, run
@@ -66,10 +67,12 @@ def check_same(ours: np.ndarray, plain: np.ndarray, voxel_ml: float, values: Seq
 
 def check_studies(task: str, images: Sequence[Path], results: Path) -> float:
     """Runs the bundle over them and checks each; the largest part of a study that the plain chain marks."""
+    studies = results / "studies.csv"
+    pd.DataFrame({"study_id": map(id_of, images), "image": images}).to_csv(studies, index=False)
+    run(task, ["inference"], {"dataset_dir": str(studies), "output_dir": str(results), "pictures": False})
     chain = PlainChain(bundle_root(task))
     marked = []
     for image in images:
-        run(task, ["inference"], {"dataset_dir": str(image), "output_dir": str(results), "pictures": False})
         ours = nib.load(results / f"{id_of(image)}_mask.nii.gz")
         plain = chain.mask(image)
         marked.append((plain > 0).mean())
