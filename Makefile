@@ -15,7 +15,7 @@ TRAINED_ON_echo_left_ventricle := --studies 160 --slices 8
 # Head CT without haemorrhage, for the hematoma bundle: what is painted into them is trained on beside the generated heads.
 HEADS :=
 # By seed: ventricles are narrow in most heads and rims thin, so there are more of these, and more heads that look ill and are not.
-PAINTED := 1 4 7 8 22 23 31
+PAINTED := 1 4 7 8 22 23 31 32 33
 PAINTED_1 := --studies 320 --share-healthy 0.15
 PAINTED_4 := --studies 80 --share-healthy 0 --kinds ventricular=0.7,subdural=0.15,epidural=0.15
 PAINTED_7 := --studies 200 --kinds intraparenchymal=0.25,ventricular=0.3,subarachnoid=0.2,subdural=0.15,epidural=0.1
@@ -23,6 +23,8 @@ PAINTED_8 := --studies 180 --share-healthy 0.5
 PAINTED_22 := --studies 520 --share-healthy 0.3
 PAINTED_23 := --studies 640 --share-healthy 0.3
 PAINTED_31 := --studies 320 --kinds intraparenchymal=0.25,ventricular=0.2,subarachnoid=0.2,subdural=0.25,epidural=0.1
+PAINTED_32 := --studies 320 --share-healthy 0.25 --kinds intraparenchymal=0.2,ventricular=0.2,subarachnoid=0.2,subdural=0.3,epidural=0.1
+PAINTED_33 := --studies 233 --share-healthy 0.22 --kinds intraparenchymal=0.2,ventricular=0.13,subarachnoid=0.12,subdural=0.15,epidural=0.4
 # Half again as fast where the processor knows bf16.
 TRAINED_WITH_hematoma := --bf16 auto
 TRAINED_WITH_lung_infection := --bf16 auto
