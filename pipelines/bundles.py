@@ -1,6 +1,8 @@
 """Where the bundles are, and how their files come from `shared/` and `task.yaml`."""
 
 import json
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,6 @@ STAGES = ("inference", "train")
 OVERLAYS = ("evaluate", "multi_gpu", "2d", "2.5d", "3d", "compact")
 _COPIES = ("LICENSE", "configs/logging.conf", "docs/data_license.txt")
 _ROOT = Path(sliceweave.bundles.__file__).parent
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where libyaml is
 
 Config = dict[str, Any]
 
@@ -111,5 +112,9 @@ def stale(task: str) -> list[Path]:
 
 
 def _read(path: Path) -> Config:
-    content: Config = yaml.load(path.read_text("utf-8"), Loader=_LOADER)
-    return content or {}
+    return deepcopy(_parsed(path.read_text("utf-8")))
+
+
+@cache  # a task's settings are asked for by each of its files, and YAML is slow
+def _parsed(text: str) -> Config:
+    return yaml.safe_load(text) or {}

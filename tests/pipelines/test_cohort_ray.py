@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from filelock import FileLock
 from miniature_cohort import OPTIONS, TROUBLED, rows, run, run_plainly, write_cohort
 
 from sliceweave.pipelines.cohort import run_cohort
@@ -16,6 +18,13 @@ from sliceweave.pipelines.errors import InputError
 LIMIT_S = 30
 
 Done = tuple[Path, "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No other process of pytest runs these tests meanwhile: `auto` would find its cluster."""
+    with FileLock(tmp_path_factory.getbasetemp().parent / "ray.lock"):
+        yield
 
 
 @pytest.fixture(scope="module")

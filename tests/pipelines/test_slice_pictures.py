@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from miniature_pictures import COLUMNS, ROWS, box, random_grey, smooth_grey, write_picture
@@ -94,8 +96,8 @@ def test_mask_is_asked_for_the_size_of_the_pictures(tmp_path):
 
 def test_two_pictures_of_one_slice_are_both_named(tmp_path):
     pictures, _ = series(tmp_path, [1, 2])
-    twice = PictureSeries([*pictures.slices, pictures.slices[0]], pictures.grid_of, np.uint8)
-    with pytest.raises(InputError, match=r"expected one picture of slice 1, got .*1.png and .*1.png"):
+    twice = PictureSeries([pictures.slices[0], replace(pictures.slices[1], number=1)], pictures.grid_of, np.uint8)
+    with pytest.raises(InputError, match=r"expected one picture of slice 1, got .*1.png and .*2.png"):
         twice.image()
 
 
