@@ -10,7 +10,7 @@ labelled ones and the GE series also run as other kinds of input: HU (cut-off en
 A slice's score is that of `slices.csv` (the mean of its 50 mm² of highest probability), or its lesion area in the
 mask. The AUC is over all slices of whole studies, of which a single one bleeds, and over these and the labelled slices.
 
-Other weights are decided at 0.5 and without certainty, unless `--options threshold=0.2 sure=0.85` compares them with
+Other weights are decided at 0.5 and without certainty, unless `--options threshold=0.2 sure=0.9` compares them with
 the shipped ones as these are decided. They may need `--config 2.5d` and more options, as in
 `--options slab=5 "widths=[24,48,96,192]" "plane_size=[512,512]"`.
 """

@@ -111,7 +111,7 @@ def test_only_the_shipped_weights_decide_as_suits_them(tmp_path: Path) -> None:
         [parsed(["inference"], name, **typed) for name in ("threshold", "sure")]
         for typed in ({}, {"checkpoint": str(copied)}, {"checkpoint": str(other)}, {"sure": 0.6, "threshold": 0.4})
     ]
-    assert decided == [[0.2, 0.85], [0.2, 0.85], [0.5, 0], [0.4, 0.6]]
+    assert decided == [[0.2, 0.9], [0.2, 0.9], [0.5, 0], [0.4, 0.6]]
 
 
 def test_another_override_smallest_lesion_or_certainty_is_another_model_version() -> None:
