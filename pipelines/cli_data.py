@@ -11,7 +11,7 @@ from sliceweave.pipelines.errors import InputError
 
 def phantom(
     task: Task,
-    directory: Annotated[Path, typer.Argument(help="Gets images/, labels/ and truth.csv.")],
+    directory: Annotated[Path, typer.Argument(help="Gets images/, labels/, truth.csv and phantom.json.")],
     studies: Annotated[int, typer.Option(min=1, help="How many studies.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Study i of a seed is always the same.")] = 0,
     slices: Annotated[

@@ -61,6 +61,12 @@ class DicomResults:
                 f"{f' and {len(missing) - 1} others' if missing[1:] else ''}; give the folder that was prepared"
             )
 
+    def still_names(self, study_id: str, seg: Path) -> bool:
+        """Whether the SEG of an earlier run names the patient and the study that the series' files name now."""
+        from sliceweave.pipelines.dicom_source import name_same_subject
+
+        return name_same_subject(seg, self._paths(study_id))
+
     def made_of(self, study_id: str, mask: Mask, scan: Scan, model: DescribedModel) -> "Objects":
         """SEG and SR of a study's mask (I, J, K).
 

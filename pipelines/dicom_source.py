@@ -63,6 +63,15 @@ def series_of(headers: Sequence[SliceHeader]) -> Series:
     return Series([_dataset(header.path) for header in slices], slices, series_geometry(slices))
 
 
+def name_same_subject(seg: Path, files: Sequence[Path]) -> bool:
+    """Whether a SEG names the same patient and study as the first image among the files; no where one is damaged."""
+    try:
+        first = next((path for path in files if _image_header(path)), None)
+        return first is not None and _subject(seg) == _subject(first)
+    except (InputError, *DAMAGED):
+        return False
+
+
 def on_series(voxels: NDArray[Any], geometry: Geometry, series: Series, name: str) -> NDArray[Any]:
     """Voxels (columns, rows, slices) on the series' slices, their axes turned to its own where they differ.
 
@@ -94,6 +103,13 @@ def _files(folder: Path) -> list[Path]:
 
 def _image_header(path: Path) -> SliceHeader | None:
     return read_header(path) if is_dicom(path) and path.name.upper() != "DICOMDIR" else None
+
+
+def _subject(path: Path) -> list[str]:
+    with BoundedFile(path) as file:
+        keywords = ["StudyInstanceUID", *_MAY_BE_EMPTY]
+        dataset = dcmread(file, stop_before_pixels=True, force=True, specific_tags=keywords)
+    return [str(dataset.get(keyword) or "") for keyword in keywords]
 
 
 def _dataset(path: Path) -> Dataset:

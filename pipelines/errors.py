@@ -19,11 +19,14 @@ def input_error_in(error: BaseException | None) -> InputError | None:
 
 
 def reason_of(error: BaseException) -> str:
-    """One line for a report: the message meant for the user if there is one, else the root cause's."""
+    """One line for a report: the message meant for the user if there is one, else the root cause's.
+
+    Transforms and networks, which know nothing of `InputError`, say what is wrong with a value by a ValueError.
+    """
     root = error
     while root.__cause__ is not None:
         root = root.__cause__
-    meant = input_error_in(error)
+    meant = input_error_in(error) or (root if type(root) is ValueError and str(root) else None)
     return " ".join((str(meant) if meant else f"{type(root).__name__}: {root}").split())
 
 

@@ -1,17 +1,22 @@
 """What generated and painted data sets share: files of a study, and several processes that make them."""
 
 import gzip
+import json
 import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
 
 import nibabel as nib
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sliceweave.pipelines.atomic import write_atomically
+from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.study_source import mark
 
+ANOTHER = "name another DIRECTORY"
 FOLDERS = ("images", "labels")
 _WORTH_WORKERS = 4
 
@@ -25,6 +30,21 @@ def mapped(work: Callable[[int], Made], indices: Sequence[int], workers: int) ->
         return
     with multiprocessing.get_context("spawn").Pool(workers, torch.set_num_threads, (1,)) as pool:
         yield from pool.imap_unordered(work, indices)
+
+
+def settle(path: Path, settings: Mapping[str, Any], name: str) -> None:
+    """Writes down what a directory's studies are made with: others would be mixed up with them.
+
+    Args:
+        name: what the settings are called together.
+
+    Raises:
+        InputError: they were made otherwise, or the directory cannot be written.
+    """
+    content = json.dumps(settings, indent=1, sort_keys=True).encode()
+    if path.is_file() and path.read_bytes() != content:
+        raise InputError(f"{path.parent} holds studies of {name}, see {path.name}; {ANOTHER}")
+    write_atomically(path, content)
 
 
 def nifti_bytes(voxels: NDArray[np.integer], affine_ras: NDArray[np.float64], source: str) -> bytes:

@@ -20,6 +20,7 @@ from sliceweave.pipelines.datasets import datalist
 from sliceweave.pipelines.dicom_results import DicomResults
 from sliceweave.pipelines.errors import InputError, reason_of
 from sliceweave.pipelines.file_stamps import sha256_of
+from sliceweave.pipelines.itk_files import voxel_file
 from sliceweave.pipelines.lettering import Picture
 from sliceweave.pipelines.measuring import (
     Mask,
@@ -35,11 +36,11 @@ from sliceweave.pipelines.model import Model
 from sliceweave.pipelines.montage import montage, write_png
 from sliceweave.pipelines.options import yes_or_no
 from sliceweave.pipelines.overlap import OneBehind
-from sliceweave.pipelines.reading import find_sidecar, write_mask
+from sliceweave.pipelines.reading import files_of, find_sidecar, write_mask
 from sliceweave.pipelines.report import Report
 from sliceweave.pipelines.rows import StudyFacts, StudyRows, study_rows
 from sliceweave.pipelines.run_record import RunRecord
-from sliceweave.pipelines.studies import file_stem, id_of
+from sliceweave.pipelines.studies import file_stem
 from sliceweave.pipelines.study_kind import StudyKind
 from sliceweave.pipelines.study_reader import ReadStudy, StudyReader
 from sliceweave.pipelines.study_report import StudyReport, dicom_paths, fail_study, output_paths
@@ -66,14 +67,18 @@ def pending(
         raise InputError(f"--output_dir {report.directory} holds the images themselves; choose another folder")
     if dicom is not None:
         dicom.check(case["study_id"] for case in cases)
+    report.expect([case["study_id"] for case in cases])
     due = []
     for case in cases:
         mask, picture = output_paths(report, case["study_id"])
-        wanted = [mask, *([picture] if yes_or_no(pictures, "pictures") else [])]
-        wanted += dicom_paths(report.directory, file_stem(case["study_id"])) if dicom else ()
-        if not _is_done(case, report, model, wanted):
+        seg, sr = dicom_paths(report.directory, file_stem(case["study_id"]))
+        wanted = [mask, *([picture] if yes_or_no(pictures, "pictures") else []), *([seg, sr] if dicom else [])]
+        is_done = _is_done(case, report, model, wanted)
+        if not is_done or (dicom and not dicom.still_names(case["study_id"], seg)):
             due.append(case)
     logger.info("%d studies, %d of them finished earlier", len(cases), len(cases) - len(due))
+    if again := sum(report.measured(case["study_id"]) for case in due):
+        logger.info("%d are done again: their files, the options or the weights have changed", again)
     return due
 
 
@@ -88,17 +93,21 @@ def _is_done(case: Case, report: Report, model: Model, wanted: Sequence[Path]) -
 
 
 def beside(case: Case) -> str:
-    """Digits that change with a study's sidecar and its label; empty where it has neither."""
-    files = {"sidecar": find_sidecar(Path(case["image"]), case["study_id"]), "label": case.get("label")}
-    return " ".join(f"{role} {sha256_of(Path(path))[:8]}" for role, path in files.items() if path)
+    """Digits that change with what belongs to a study's image: detached voxels, sidecar, label; empty without any."""
+    image, label = Path(case["image"]), Path(case.get("label", ""))
+    files = {
+        "sidecar": find_sidecar(image, case["study_id"]),
+        "voxels": voxel_file(image),
+        "label": label if case.get("label") else None,
+        "label voxels": voxel_file(label),
+    }
+    return " ".join(f"{role} {sha256_of(path)[:8]}" for role, path in files.items() if path)
 
 
 def changed_at(case: Case) -> float:
-    """When the newest of a study's files was written: the image, its detached voxels, its sidecar, its label."""
+    """When the newest of a study's files was written: the image's and the label's, with what belongs to them."""
     image = Path(case["image"])
-    stems = {id_of(image), file_stem(case["study_id"])}
-    files = [image, image.with_suffix(".raw"), image.with_suffix(".zraw"), Path(case.get("label", image))]
-    files += [image.with_name(f"{stem}.geometry.json") for stem in stems]
+    files = [*files_of(image, case["study_id"]), *files_of(Path(case.get("label", image)))]
     return max((path.stat().st_mtime for path in files if path.is_file()), default=0.0)
 
 
@@ -224,6 +233,7 @@ class VolumeReport:
             logger.debug("study failed", exc_info=error)
             return reason_of(error)
         mask_path, picture_path = output_paths(self.report, case["study_id"])
+        self.report.forget(case["study_id"])  # its numbers must not stand beside another mask if this is broken off
         write_mask(segmented.mask, study.scan, mask_path)
         if picture is None:
             remove(picture_path)

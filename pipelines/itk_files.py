@@ -42,6 +42,17 @@ def read_itk_as_stored(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
     return _read(path, None)
 
 
+def voxel_file(path: Path) -> Path | None:
+    """The file beside a .mhd or .nrrd header that holds its voxels; None where there is no such one file to name."""
+    if path.suffix.lower() not in (".mhd", ".mha", ".nrrd"):
+        return None
+    try:
+        name = _voxels_named(_header_fields(path)[0])
+    except OSError:
+        return None
+    return path.parent / name if name and not _is_several(name) else None
+
+
 def _read(path: Path, pixel_type: int | None) -> tuple[NDArray[Any], NDArray[np.float64]]:
     fields, header_bytes = _header_fields(path)
     reader = _information(path)
@@ -118,16 +129,26 @@ def _checked_shape(information: sitk.ImageFileReader, fields: dict[str, str]) ->
 
 def _check_payload(path: Path, header_bytes: int, fields: dict[str, str], expected: int) -> None:
     """Raises InputError where voxels are missing or a checksum is wrong: ITK checks no checksums."""
-    name = fields.get("elementdatafile") or fields.get("data file") or fields.get("datafile") or "LOCAL"
-    if name.upper().startswith("LIST") or "%" in name or not _is_plain(fields):
+    name = _voxels_named(fields)
+    if _is_several(name) or not _is_plain(fields):
         return  # left to ITK, which fails when it finds too few voxels
-    local = name.upper() == "LOCAL"
-    data, start = (path, header_bytes) if local else (path.parent / name, 0)
+    data, start = (path.parent / name, 0) if name else (path, header_bytes)
     if not data.is_file():
         raise InputError(f"expected the voxels in '{name}' beside it, got no such file; copy both files")
     got = _payload_bytes(data, start, fields)
     if got < expected:
         raise InputError(f"expected {expected} bytes of voxels, got {got}: cut short; copy the file again")
+
+
+def _voxels_named(fields: dict[str, str]) -> str:
+    """The file of the voxels as a header names it; empty where they follow the header."""
+    name = fields.get("elementdatafile") or fields.get("data file") or fields.get("datafile") or ""
+    return "" if name.upper() == "LOCAL" else name
+
+
+def _is_several(name: str) -> bool:
+    """Whether that stands for a file of each slice."""
+    return name.upper().startswith("LIST") or "%" in name
 
 
 def _is_plain(fields: dict[str, str]) -> bool:

@@ -1,6 +1,5 @@
 """Labelled data sets painted into head CT that has no blood: images/, labels/, truth.csv."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -11,7 +10,8 @@ from tqdm import tqdm
 from sliceweave.pipelines.atomic import make_folder, write_atomically
 from sliceweave.pipelines.cells import Cell
 from sliceweave.pipelines.errors import InputError
-from sliceweave.pipelines.generated_sets import FOLDERS, mapped, nifti_bytes
+from sliceweave.pipelines.file_stamps import sha256_of
+from sliceweave.pipelines.generated_sets import ANOTHER, FOLDERS, mapped, nifti_bytes, settle
 from sliceweave.pipelines.painted_study import PaintOptions, paint_study
 from sliceweave.pipelines.studies import Study, find_studies
 from sliceweave.pipelines.study_source import PAINTED
@@ -19,7 +19,6 @@ from sliceweave.pipelines.tables import Table
 
 TRUTH_COLUMNS = ("study_id", "patient", "kinds", "volume_ml", "contrast_hu")
 
-_ANOTHER = "name another DIRECTORY"
 _SETTINGS = "painting.json"
 
 
@@ -64,10 +63,13 @@ def write_painted(job: PaintJob, directory: Path, workers: int = 2) -> dict[str,
         InputError: the directory cannot be written, or holds studies painted otherwise.
     """
     for folder in FOLDERS:
-        make_folder(directory / folder, _ANOTHER)
-    _settle(directory / _SETTINGS, job)
+        make_folder(directory / folder, ANOTHER)
+    heads = {head.study_id: sha256_of(head.image) for head in job.heads}
+    settings = {"seed": job.seed, "heads": heads, **asdict(job.options)}
+    settle(directory / _SETTINGS, settings, "other heads, seed or kinds")
     truth = Table(directory / "truth.csv", TRUTH_COLUMNS)
     known = {row["study_id"] for row in truth.load()} if truth.path.is_file() else set()
+    truth.arrange(study_id(job.seed, i) for i in range(job.studies))
     missing = [i for i in range(job.studies) if not _is_there(directory, study_id(job.seed, i), known)]
     reasons = {}
     work = partial(_write_study, job=job, directory=directory)
@@ -87,15 +89,6 @@ def write_painted(job: PaintJob, directory: Path, workers: int = 2) -> dict[str,
 def study_id(seed: int, index: int) -> str:
     """Name of a painted study."""
     return f"painted-{seed:04d}-{index:04d}"
-
-
-def _settle(path: Path, job: PaintJob) -> None:
-    """A directory holds the studies of one job, however many: others would be mixed up with them."""
-    settings = {"seed": job.seed, "heads": [head.study_id for head in job.heads], **asdict(job.options)}
-    content = json.dumps(settings, indent=1, sort_keys=True).encode()
-    if path.is_file() and path.read_bytes() != content:
-        raise InputError(f"{path.parent} holds studies of other heads, seed or kinds, see {path.name}; {_ANOTHER}")
-    write_atomically(path, content)
 
 
 def _is_there(directory: Path, name: str, known: set[str]) -> bool:

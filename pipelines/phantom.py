@@ -15,15 +15,13 @@ from tqdm import tqdm
 
 from sliceweave.pipelines.atomic import make_folder, write_atomically
 from sliceweave.pipelines.errors import InputError
-from sliceweave.pipelines.generated_sets import FOLDERS, mapped, nifti_bytes
+from sliceweave.pipelines.generated_sets import ANOTHER, FOLDERS, mapped, nifti_bytes, settle
 from sliceweave.pipelines.geometry import Geometry
 from sliceweave.pipelines.phantom_grid import PhantomOptions, ScanGrid
 from sliceweave.pipelines.phantom_tasks import phantom_task
 from sliceweave.pipelines.reading import write_sidecar
 from sliceweave.pipelines.study_source import GENERATED, source_of
 from sliceweave.pipelines.tables import read_table
-
-_ANOTHER = "name another DIRECTORY"
 
 Truth = dict[str, dict[str, float]]
 """Rows of `truth.csv` by study: column → value."""
@@ -32,15 +30,16 @@ Truth = dict[str, dict[str, float]]
 def write_phantoms(
     task: str, directory: Path, studies: int, seed: int, options: PhantomOptions, workers: int = 2
 ) -> None:
-    """Writes images/, labels/ and truth.csv into the directory; studies that are there already are kept.
+    """Writes images/, labels/, truth.csv and phantom.json into the directory; studies that are there already are kept.
 
     Raises:
-        InputError: the task has no phantoms, or the directory cannot be written.
+        InputError: the task has no phantoms, or the directory cannot be written or holds another task's.
     """
     grid = phantom_task(task).grid
     for folder in FOLDERS:
-        make_folder(directory / folder, _ANOTHER)
+        make_folder(directory / folder, ANOTHER)
     truth = _read_truth(directory / "truth.csv")
+    settle(directory / "phantom.json", {"task": task, "even_kinds": options.even_kinds}, "another task, or other kinds")
     missing = [
         i
         for i in range(studies)
@@ -103,7 +102,7 @@ def _read_truth(path: Path) -> Truth:
         return {}
     table = read_table(path)
     if "study_id" not in table.columns:
-        raise InputError(f"{path}: expected a list of generated studies, got no study_id; {_ANOTHER}")
+        raise InputError(f"{path}: expected a list of generated studies, got no study_id; {ANOTHER}")
     return {str(name): dict(row) for name, row in table.set_index("study_id").iterrows()}
 
 

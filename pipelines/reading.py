@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sliceweave.pipelines.atomic import remove, write_atomically
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.geometry import Geometry
-from sliceweave.pipelines.itk_files import read_itk
+from sliceweave.pipelines.itk_files import read_itk, voxel_file
 from sliceweave.pipelines.nifti_files import NiftiFile, Volume, read_nifti
 from sliceweave.pipelines.studies import CONVERSION_ADVICE, READABLE, file_stem, image_suffix
 from sliceweave.pipelines.volume_checks import check_finite
@@ -144,7 +144,17 @@ def _read_volume(image: Path) -> Volume:
     return read_nifti(image) if suffix.startswith(".nii") else read_itk(image)
 
 
-def find_sidecar(image: Path, study_id: str) -> Path | None:
+def find_sidecar(image: Path, study_id: str = "") -> Path | None:
     """`<image stem>.geometry.json` or `<study_id>.geometry.json` beside the image, where there is one."""
-    paths = sidecar_path(image), image.with_name(f"{file_stem(study_id)}.geometry.json")
-    return next((path for path in paths if path.is_file()), None)
+    return next((path for path in _sidecar_paths(image, study_id) if path.is_file()), None)
+
+
+def files_of(image: Path, study_id: str = "") -> list[Path]:
+    """All files that an image is read from: itself, voxels that its header names, sidecars; not all need be there."""
+    voxels = voxel_file(image)
+    return [image, *([voxels] if voxels else []), *_sidecar_paths(image, study_id)]
+
+
+def _sidecar_paths(image: Path, study_id: str) -> list[Path]:
+    of_study = [image.with_name(f"{file_stem(study_id)}.geometry.json")] if study_id else []
+    return [sidecar_path(image), *of_study]

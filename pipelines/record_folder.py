@@ -64,8 +64,8 @@ class RecordFolder:
         self.is_claimed = True
 
     def exists(self) -> bool:
-        """Whether records stand here."""
-        return next(self._files(), None) is not None
+        """Whether a run that keeps records has written here, be there any yet or not."""
+        return self.path.is_dir()
 
     def read(self) -> tuple[dict[str, StudyRecord], list[str]]:
         """The records by study id, in the tables' order, and a line for each file that is none: nothing is read of it.
@@ -88,12 +88,20 @@ class RecordFolder:
 
     def write(self, study_id: str, text: bytes) -> None:
         """Puts a study's record in place, in one step. Raises InputError where it cannot; an older one stays then."""
-        write_atomically(self.path / f"{file_stem(study_id)}{_SUFFIX}", text)
+        write_atomically(self.path_of(study_id), text)
+
+    def forget(self, study_id: str) -> None:
+        """Removes a study's record, if there is one. Raises InputError where it cannot."""
+        remove(self.path_of(study_id))
 
     def clear(self) -> None:
         """Removes all records. Raises InputError where one cannot be removed."""
         for path in list(self._files()):
             remove(path)
+
+    def path_of(self, study_id: str) -> Path:
+        """Where a study's record stands."""
+        return self.path / f"{file_stem(study_id)}{_SUFFIX}"
 
     def _files(self) -> Iterator[Path]:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(self.path) as entries:

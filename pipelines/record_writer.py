@@ -30,6 +30,10 @@ class RecordWriter:
     def start(self) -> None:
         """Nothing: the tables are another's."""
 
+    def forget(self, study_id: str) -> None:
+        """As `Report.forget`."""
+        self._folder.forget(study_id)
+
     def add(self, rows: StudyRows, image: Path | None = None, beside: str | None = None) -> None:
         """Writes the record of a study. Raises InputError where it cannot. Arguments as `Report.add`."""
         stamp = FileStamp.of(image, self._began_s) if image else None

@@ -3,6 +3,7 @@
 import logging
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import final
@@ -31,6 +32,9 @@ class Report:
     here. Rows stand in the order in which studies were first added; a study added again replaces its rows where they
     stand. A study counts once its record is there. The tables follow at once while there are few, later after every
     fiftieth part of them, so that a cohort costs time in proportion to its size.
+
+    Attributes:
+        others: ids of studies with rows that are not this run's, see ``expect``.
     """
 
     def __init__(self, directory: Path | str, resume: bool | str = False) -> None:
@@ -48,6 +52,7 @@ class Report:
         self._resumes = yes_or_no(resume, "resume")
         self._began_s = time.time()
         self._unsaved = 0
+        self.others: set[str] = set()
         if self._resumes:
             self._read()
 
@@ -105,6 +110,21 @@ class Report:
         self._folder.write(rows.study_id, text)
         self.take(text)
 
+    def forget(self, study_id: str) -> None:
+        """Removes the record of a study whose files are about to change: a run that is killed then does it again.
+
+        Its rows stay in the tables until ``add``. Raises InputError where it cannot be removed.
+        """
+        self._folder.forget(study_id)
+
+    def expect(self, study_ids: Iterable[str]) -> None:
+        """Says which studies a run is about; of others in the tables it tells, and they make no run fail."""
+        self.others = self._records.keys() - {printable(study_id) for study_id in study_ids}
+        if self.others:
+            first = min(self.others)
+            told = "%s: %d studies in the tables are not in this run, such as %s; their rows stay until %s is removed"
+            logger.warning(told, self.directory, len(self.others), first, self._folder.path_of(first))
+
     def number_of(self, study_id: str) -> int:
         """A study's place in the tables: where it stood, else behind all others; it is kept from now on."""
         name = printable(study_id)
@@ -139,6 +159,11 @@ class Report:
         """Whether all rows of the study are ok and of this model version, and of this image if one is named."""
         record = self._records.get(printable(study_id))
         return record is not None and record.is_of(model, model_version, image_sha256)
+
+    def measured(self, study_id: str) -> bool:
+        """Whether the study has rows with numbers, of whatever version."""
+        record = self._records.get(printable(study_id))
+        return record is not None and record.status == "ok"
 
     def known_sha256(self, study_id: str, image: Path) -> str:
         """The image's hash as it was recorded, if the file has not been changed since; else an empty text."""

@@ -75,6 +75,11 @@ class Table:
         """Sets the rows of a study as ``put`` does, from finished cells in the order of the columns."""
         self._lines[printable(study_id)] = b"".join(map(_csv_line, rows))
 
+    def arrange(self, study_ids: Iterable[str]) -> None:
+        """Puts these studies first, in this order, whether they have rows yet or not."""
+        places = {printable(study_id): b"" for study_id in study_ids}
+        self._lines = {**places, **self._lines}
+
     def save(self) -> None:
         """Replaces the file in one step. Raises InputError where it cannot, and the old file stays."""
         write_atomically(self.path, b"".join([_csv_line(self._columns), *self._lines.values()]))

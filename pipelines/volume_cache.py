@@ -19,13 +19,12 @@ import sliceweave.transforms
 from sliceweave.pipelines.atomic import make_folder
 from sliceweave.pipelines.errors import InputError, input_error_in, reason_of
 from sliceweave.pipelines.processes import rank, world_size
-from sliceweave.pipelines.studies import image_suffix
+from sliceweave.pipelines.reading import files_of
 from sliceweave.pipelines.volume_files import FORMAT, StoredVolume, open_volume, packed, write_volume
 
 Case = Mapping[Hashable, Any]
 Chain = Callable[..., Any]
 
-_BESIDE = (".geometry.json", ".raw", ".zraw")  # slice positions; voxels of an .mhd
 _REASONS_TOLD = 3
 _DEAD_AFTER_S = 3600
 
@@ -108,13 +107,8 @@ def chain_digest(transform: Chain) -> str:
 
 def case_digest(case: Case, chain: str) -> str:
     """What changes with a case's files or with the chain, as a file name."""
-    files = [_state(path) for key in ("image", "label") for path in _files_of(Path(str(case.get(key))))]
+    files = [_state(path) for key in ("image", "label") for path in files_of(Path(str(case.get(key))))]
     return hashlib.sha256(json.dumps([FORMAT, chain, files]).encode()).hexdigest()[:32]
-
-
-def _files_of(path: Path) -> list[Path]:
-    stem = path.name[: len(path.name) - len(image_suffix(path))]
-    return [path, *(path.with_name(stem + ending) for ending in _BESIDE)]
 
 
 def _state(path: Path) -> tuple[str, int, int]:

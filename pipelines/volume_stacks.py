@@ -10,7 +10,7 @@ from sliceweave.pipelines.cases import SliceStack, whole_block
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.geometry import Geometry
 from sliceweave.pipelines.nifti_files import NiftiFile
-from sliceweave.pipelines.reading import sidecar_path
+from sliceweave.pipelines.reading import find_sidecar
 from sliceweave.pipelines.studies import READABLE, image_suffix
 
 _SMALLEST_FIRST = (np.uint8, np.int16, np.uint16, np.int32)
@@ -32,15 +32,9 @@ def open_volume(path: Path) -> SliceStack:
         raise InputError(f"expected a file that can be read, got: {reason}; check the path") from error
 
 
-def sidecar_of(path: Path) -> Path | None:
-    """`<stem>.geometry.json` beside an image, where there is one."""
-    sidecar = sidecar_path(path)
-    return sidecar if sidecar.is_file() else None
-
-
 def _nifti_stack(path: Path) -> SliceStack:
     nifti = NiftiFile.open(path)
-    geometry = Geometry.with_sidecar(nifti.affine_ras, nifti.shape, sidecar_of(path))
+    geometry = Geometry.with_sidecar(nifti.affine_ras, nifti.shape, find_sidecar(path))
     return SliceStack(geometry, nifti.dtype, nifti.blocks, header=nifti.grid_header)
 
 
@@ -49,7 +43,7 @@ def _itk_stack(path: Path) -> SliceStack:
 
     volume = read_itk(path)
     voxels = smallest_exact(volume.voxels)
-    geometry = Geometry.with_sidecar(volume.affine_ras, volume.header.get_data_shape(), sidecar_of(path))
+    geometry = Geometry.with_sidecar(volume.affine_ras, volume.header.get_data_shape(), find_sidecar(path))
     return SliceStack(geometry, voxels.dtype, whole_block(voxels), header=volume.header)
 
 

@@ -8,6 +8,7 @@ import highdicom as hd
 import numpy as np
 import pytest
 from miniature_dicom import Miniature, datasets, miniature, save, tilted_miniature
+from pydicom import dcmread
 from pydicom.uid import generate_uid
 from tqdm import tqdm
 from typer.testing import CliRunner
@@ -92,6 +93,25 @@ def test_a_resumed_run_does_again_what_lacks_its_dicom_results(source: Path, tmp
     (out / "b_ct_sr.dcm").unlink()
     assert due(dicom) == ["b_ct"]
     assert due(None) == []
+
+
+@pytest.mark.parametrize("keyword", ["PatientName", "PatientID", "AccessionNumber"])
+def test_a_resumed_run_does_again_what_names_a_patient_otherwise_than_the_series_now(
+    source: Path, tmp_path: Path, keyword: str
+) -> None:
+    dest, out = prepared(source, tmp_path / "dest"), tmp_path / "out"
+    dicom = DicomResults(str(source), str(dest))
+    handler = handler_of(dest, out, dicom)
+    for study_id in handler.cases:
+        segmented(handler, study_id)
+    handler.report.close()
+    for path in (source / "a").rglob("*.dcm"):
+        dataset = dcmread(path)
+        setattr(dataset, keyword, "CORRECTED")
+        dataset.save_as(path)
+    (source / "b/ct/DICOMDIR").write_text("no image")
+    due = pending(str(dest), Report(out, True), MODEL, False, dicom)
+    assert [case["study_id"] for case in due] == ["a_ct"]
 
 
 def test_results_of_an_earlier_run_do_not_stand_beside_a_new_mask(source: Path, tmp_path: Path) -> None:

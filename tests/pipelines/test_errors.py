@@ -38,3 +38,9 @@ def test_a_reason_is_one_line_and_names_the_root_cause() -> None:
     wrapped = RuntimeError("applying transform")
     wrapped.__cause__ = MemoryError("cannot\nallocate")
     assert reason_of(wrapped) == "MemoryError: cannot allocate"
+
+
+def test_what_a_transform_says_of_a_value_is_the_reason_itself() -> None:
+    assert reason_of(ValueError("expected grey levels 0 to 255")) == "expected grey levels 0 to 255"
+    assert reason_of(ValueError()) == "ValueError:"
+    assert reason_of(UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no")).startswith("UnicodeDecodeError: ")

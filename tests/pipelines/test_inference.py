@@ -27,7 +27,7 @@ from tqdm import tqdm
 from sliceweave.networks import SelfAttentionUNet
 from sliceweave.pipelines import inference, study_reader
 from sliceweave.pipelines.bundles import bundle_root
-from sliceweave.pipelines.errors import InputError
+from sliceweave.pipelines.errors import InputError, input_error_in
 from sliceweave.pipelines.geometry import Geometry
 from sliceweave.pipelines.inference import VolumeReport, pending
 from sliceweave.pipelines.measuring import certainty_flags, reference_volumes_ml, title_of, without_side_if_unknown
@@ -439,6 +439,66 @@ def test_resume_redoes_what_was_made_otherwise(good: Path, tmp_path: Path) -> No
     assert not redone(threshold=0.3)
     sidecar.unlink()
     assert redone(threshold=0.3)
+
+
+def test_voxels_beside_a_header_are_part_of_the_study(good: Path, tmp_path: Path) -> None:
+    image = tmp_path / "in/a.mhd"
+    image.parent.mkdir()
+    SimpleITK.WriteImage(SimpleITK.ReadImage(str(good)), str(image))
+    voxels = image.with_suffix(".raw").rename(image.with_name("voxels.bin"))
+    image.write_text(image.read_text().replace("a.raw", "voxels.bin"))
+    first = in_process(image.parent, tmp_path / "out")
+    model = Model("hematoma", first["model_version"][0], {1: "hematoma"})
+
+    def due() -> int:
+        return len(pending(str(image.parent), Report(tmp_path / "out", True), model))
+
+    assert due() == 0
+    before = voxels.stat()
+    voxels.write_bytes(bytes(before.st_size))
+    os.utime(voxels, ns=(before.st_atime_ns, before.st_mtime_ns))  # came with its old date
+    assert due() == 1
+
+
+def test_numbers_never_stand_beside_the_mask_of_a_run_that_was_broken_off(
+    good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = in_process(good, tmp_path / "out")
+
+    def full(*_arguments: Any) -> None:
+        raise InputError("disk full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(inference, "write_png", full)
+        with pytest.raises(RuntimeError) as stopped:  # MONAI's, around it
+            in_process(good, tmp_path / "out", resume="True", threshold=0.99)
+        assert str(input_error_in(stopped.value)) == "disk full"
+    again = in_process(good, tmp_path / "out", resume="True")
+    assert again["volume_ml"].tolist() == first["volume_ml"].tolist()
+    mask = read_scan(tmp_path / "out" / good.name.replace(".nii.gz", "_mask.nii.gz"))
+    assert volume_ml(mask.voxels > 0, mask.geometry) == pytest.approx(again["volume_ml"][0], abs=1e-3)
+
+
+def test_another_direction_of_the_slices_is_another_model_version(good: Path, tmp_path: Path) -> None:
+    first, other = (in_process(good, tmp_path / axcodes, axcodes=axcodes) for axcodes in ("RAS", "RSA"))
+    assert first["model_version"][0] != other["model_version"][0]
+
+
+def test_a_study_that_left_the_folder_is_told_and_fails_no_run(
+    good: Path, bad: dict[str, tuple[Path, str]], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for path in (good, bad["text"][0]):
+        (folder / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(SystemExit):
+        in_process(folder, out, strict="True")
+    (folder / bad["text"][0].name).unlink()
+    in_process(folder, out, strict="True", resume="True")
+    told = f"1 studies in the tables are not in this run, such as text; their rows stay until {out}/records/text.json"
+    assert told in "".join(capfd.readouterr())
+    (out / "records/text.json").unlink()
+    assert in_process(folder, out, resume="True")["study_id"].tolist() == [id_of(good)]
 
 
 def test_a_picture_that_is_not_wanted_does_not_stay_from_an_earlier_run(good: Path, tmp_path: Path) -> None:

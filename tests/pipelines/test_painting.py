@@ -1,6 +1,7 @@
 """Painted data sets: what is on disk, the same every time, and taken up where it stopped."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from sliceweave.pipelines import painted_study
+from sliceweave.pipelines import painted_study, painting
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.generated_sets import nifti_bytes
 from sliceweave.pipelines.painted_study import PaintOptions, paint_study
@@ -115,7 +116,25 @@ def test_a_folder_holds_studies_of_one_kind_only(heads: Path, tmp_path: Path) ->
     write_painted(job(heads, 1), tmp_path)
     with pytest.raises(InputError, match=r"other heads, seed or kinds, see painting\.json; name another DIRECTORY"):
         write_painted(job(heads, 1, seed=6), tmp_path)
-    assert json.loads((tmp_path / "painting.json").read_text())["heads"] == ["head3", "head4"]
+    assert [*json.loads((tmp_path / "painting.json").read_text())["heads"]] == ["head3", "head4"]
+
+
+def test_a_folder_is_not_gone_on_with_after_a_head_was_exported_anew(heads: Path, tmp_path: Path) -> None:
+    copies = tmp_path / "copies"
+    shutil.copytree(heads, copies)
+    write_painted(job(copies, 1), tmp_path / "out")
+    image = nib.load(copies / "head4.nii.gz")
+    nib.save(nib.Nifti1Image(np.asanyarray(image.dataobj) + 1, image.affine, image.header), copies / "head4.nii.gz")
+    with pytest.raises(InputError, match=r"other heads.*painting\.json"):
+        write_painted(job(copies, 2), tmp_path / "out")
+
+
+def test_truth_is_in_the_studies_order_whichever_is_finished_first(
+    heads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(painting, "mapped", lambda work, indices, _workers: map(work, reversed(indices)))
+    write_painted(job(heads, 3, replace(PLAIN, healthy_share=1.0)), tmp_path)
+    assert list(read_table(tmp_path / "truth.csv")["study_id"]) == [f"painted-0005-000{i}" for i in range(3)]
 
 
 def test_healthy_studies_have_an_empty_label_and_no_volume(heads: Path, tmp_path: Path) -> None:

@@ -120,7 +120,10 @@ def test_files_have_the_documented_layout(tmp_path: Path) -> None:
     write_phantoms("hematoma", tmp_path, 2, 7, replace(SMALL, uneven=True))
     names = ["phantom-0007-000", "phantom-0007-001"]
     files = [f"{folder}/{name}" for folder in ("images", "labels") for name in names]
-    expected = {f"{file}{end}" for file in files for end in (".nii.gz", ".geometry.json")} | {"truth.csv"}
+    expected = {f"{file}{end}" for file in files for end in (".nii.gz", ".geometry.json")} | {
+        "truth.csv",
+        "phantom.json",
+    }
     assert set(files_of(tmp_path)) == expected
     truth = pd.read_csv(tmp_path / "truth.csv")
     assert list(truth.columns) == ["study_id", "volume_ml"]
@@ -158,7 +161,7 @@ def test_neither_number_of_studies_nor_processes_change_a_study(tmp_path: Path) 
     write_phantoms("hematoma", tmp_path / "one", 1, 0, SMALL)
     write_phantoms("hematoma", tmp_path / "four", 4, 0, SMALL, workers=2)
     one, four = files_of(tmp_path / "one"), files_of(tmp_path / "four")
-    assert len(four) == 9
+    assert len(four) == 10
     assert all(four[name] == content for name, content in one.items() if name != "truth.csv")
 
 
@@ -189,6 +192,15 @@ def test_even_slices_leave_no_positions_of_uneven_ones_behind(tmp_path: Path) ->
     (tmp_path / "again" / "labels" / "phantom-0000-000.geometry.json").write_text("{}")
     write_phantoms("hematoma", tmp_path / "again", 1, 0, tiny)
     assert files_of(tmp_path / "again") == files_of(tmp_path / "fresh")
+
+
+@pytest.mark.parametrize(("task", "even_kinds"), [("lung_infection", False), ("hematoma", True)])
+def test_a_folder_holds_studies_of_one_task_and_its_kinds(task: str, even_kinds: bool, tmp_path: Path) -> None:
+    write_phantoms("hematoma", tmp_path, 1, 0, SMALL, workers=1)
+    before = files_of(tmp_path)
+    with pytest.raises(InputError, match=r"another task, or other kinds, see phantom\.json; name another DIRECTORY"):
+        write_phantoms(task, tmp_path, 1, 0, replace(SMALL, even_kinds=even_kinds), workers=1)
+    assert files_of(tmp_path) == before
 
 
 def test_an_unknown_task_is_refused(tmp_path: Path) -> None:

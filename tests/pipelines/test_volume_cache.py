@@ -19,7 +19,7 @@ from monai.transforms import Compose, Lambdad, RandFlipd, ScaleIntensityRanged, 
 from sliceweave.pipelines import volume_cache
 from sliceweave.pipelines.atomic import PARTIAL_SUFFIX
 from sliceweave.pipelines.errors import InputError
-from sliceweave.pipelines.volume_cache import VolumeCache, chain_digest
+from sliceweave.pipelines.volume_cache import VolumeCache, case_digest, chain_digest
 
 
 @pytest.fixture
@@ -103,6 +103,16 @@ def test_a_study_whose_files_changed_is_made_anew(
     change(cases[3])
     VolumeCache(cases, Counting(), tmp_path / "cache")
     assert made[5:] == ["s3"]
+
+
+def test_voxels_that_a_header_names_belong_to_the_study(tmp_path: Path) -> None:
+    image, voxels = tmp_path / "s.mhd", tmp_path / "voxels.bin"
+    image.write_text("ObjectType = Image\nElementDataFile = voxels.bin\n")
+    voxels.write_bytes(b"1234")
+    before = case_digest({"image": str(image), "label": "l.nii"}, "chain")
+    assert case_digest({"image": str(image), "label": "l.nii"}, "chain") == before
+    voxels.write_bytes(b"12345")
+    assert case_digest({"image": str(image), "label": "l.nii"}, "chain") != before
 
 
 def test_a_changed_study_gives_its_new_voxels(cases: list[dict[str, str]], tmp_path: Path) -> None:
