@@ -11,7 +11,7 @@ from monai.utils import CommonKeys
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import update_bn
 
-from sliceweave.pipelines.errors import InputError
+from sliceweave.pipelines.options import whole_number
 from sliceweave.pipelines.processes import share_buffers
 
 
@@ -36,11 +36,9 @@ class FreshStatistics:
     def __init__(
         self, network: torch.nn.Module, batches: Iterable[Mapping[Any, Any]], count: int, device: torch.device | str
     ) -> None:
-        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
-            raise InputError(f"--statistics_batches is a whole number from 0, got {count!r}")
         self.network = network
         self.batches = batches
-        self.count = count
+        self.count = whole_number(count, "statistics_batches", least=0)
         self.device = torch.device(device)
 
     def attach(self, engine: Engine) -> None:

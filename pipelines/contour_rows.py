@@ -90,14 +90,16 @@ def panel_rows(study: Study, masks: MaskFolders, options: PanelOptions) -> Itera
             no such slice.
     """
     scan = read_scan(study.image, study.study_id)
-    axes = scan.geometry.axes_ending_in(options.kind.slice_axis) if options.kind else (0, 1, 2)
+    kind = options.kind or StudyKind.of_file(scan.geometry)
+    axes = scan.geometry.axes_ending_in(kind.slice_axis)
     truth = _labels(masks.truth, study.study_id, scan.geometry)
     models = {name: _labels(folder, study.study_id, scan.geometry) for name, folder in masks.models.items()}
     layers = [None if mask is None else mask.transpose(axes) for mask in (truth, *models.values())]
-    voxels = (options.kind.shown(scan) if options.kind else scan.voxels).transpose(axes)
-    view = _View(_screen(scan, options.kind, axes), options, _window(voxels, options))
+    seen = Scan(kind.shown(scan).transpose(axes), scan.geometry.permuted(axes), scan.header)
+    voxels = seen.voxels
+    view = _View(kind.screen(seen), options, options.window or kind.shown_range(voxels))
     whole = view.box_of_all(voxels, layers) if options.margin_mm is None else None
-    for index in _indices(layers, scan.geometry.permuted(axes).shape[2], options.slices):
+    for index in _indices(layers, voxels.shape[2], options.slices):
         cut = [None if layer is None else layer[..., [index]] for layer in layers]
         yield view.row(study.study_id, index, voxels[..., [index]], cut, whole)
 
@@ -146,17 +148,6 @@ class _View:
 def _around(where: NDArray[np.intp], margin_px: float) -> slice:
     margin = round(margin_px)
     return slice(max(int(where.min()) - margin, 0), int(where.max()) + margin + 1)
-
-
-def _screen(scan: Scan, kind: StudyKind | None, axes: tuple[int, int, int]) -> Screen:
-    geometry = scan.geometry.permuted(axes)
-    if kind is None:
-        return Screen(geometry)
-    return Screen(geometry, is_video=not kind.has_volume, has_lengths=kind.has_lengths(scan.header))
-
-
-def _window(voxels: NDArray[Any], options: PanelOptions) -> tuple[float, float]:
-    return options.window or (options.kind or StudyKind("RAS")).shown_range(voxels)
 
 
 def _labels(masks: Mapping[str, Path], study_id: str, geometry: Geometry) -> Labels | None:

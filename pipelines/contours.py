@@ -10,7 +10,7 @@ from tqdm import tqdm
 from sliceweave.pipelines.atomic import make_folder
 from sliceweave.pipelines.contour_panels import PanelRow, draw_panels, rows_on_a_page
 from sliceweave.pipelines.contour_rows import MaskFolders, PanelOptions, panel_rows
-from sliceweave.pipelines.errors import reason_of
+from sliceweave.pipelines.errors import logged_reason
 from sliceweave.pipelines.figure_style import figure_style, write_figure
 from sliceweave.pipelines.studies import Study
 
@@ -55,8 +55,7 @@ def _rows(
         try:
             yield from list(panel_rows(study, masks, options))
         except Exception as error:  # whatever is wrong with one study, the others go on
-            logger.debug("study failed", exc_info=error)
-            failed[study.study_id] = reason_of(error)
+            failed[study.study_id] = logged_reason(error)
             logger.warning("%s left out: %s", study.study_id, failed[study.study_id])
 
 

@@ -13,7 +13,7 @@ from sliceweave.pipelines.ct_ich_slices import SlicesOf, find_indexed_slices
 from sliceweave.pipelines.ct_ich_windows import THICKNESS_MM, mask_reader, read_hu
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.pictures import picture_file
-from sliceweave.pipelines.slice_pictures import PictureSeries, PictureSlice, ct_grid, series_case, window_of
+from sliceweave.pipelines.slice_pictures import PictureSeries, PictureSlice, ct_grid, series_case
 from sliceweave.pipelines.slice_spacing import spacing_table
 from sliceweave.transforms.head_hu import BRAIN_WINDOW_HU
 
@@ -38,7 +38,7 @@ def find_ct_ich_jpg(files: SourceFiles, options: PrepareOptions) -> list[Case]:
     indexed = find_indexed_slices(files)
     if not scans and not indexed:
         return []
-    window_hu = window_of(options, BRAIN_WINDOW_HU)
+    window_hu = options.window_hu or BRAIN_WINDOW_HU
     spacing = spacing_table(files, options, THICKNESS_MM)
     bleeding = _bleeding(files)
     whole: list[tuple[str, SlicesOf]] = [

@@ -13,7 +13,7 @@ from monai.transforms import Randomizable, Transform
 from monai.utils import MAX_SEED, convert_to_tensor
 
 from sliceweave.pipelines.cuts import Cut, Sample
-from sliceweave.pipelines.errors import InputError, reason_of
+from sliceweave.pipelines.errors import InputError, logged_reason
 from sliceweave.pipelines.geometry import lie_together
 from sliceweave.pipelines.prepared_folder import PreparedList
 from sliceweave.pipelines.sampling import Draw
@@ -62,7 +62,7 @@ def split(dataset_dir: str | None, validation_share: float, seed: int) -> dict[s
     Raises:
         InputError: nothing to work on, or nothing left to train on.
     """
-    if not isinstance(validation_share, int | float) or not 0 < validation_share <= 1:
+    if validation_share is True or not isinstance(validation_share, int | float) or not 0 < validation_share <= 1:
         raise InputError(f"--validation_share is a number above 0 and at most 1, got {validation_share!r}")
     cases = datalist(dataset_dir, labelled=True)
     prepared = PreparedList.found_in(str(dataset_dir))
@@ -130,10 +130,9 @@ class StudyDataset(Dataset):
         try:
             return super().__getitem__(index)
         except Exception as error:  # whatever is wrong with one study, the others go on
-            logger.debug("study failed", exc_info=error)
             case = self.data[index]
             name = case.get("study_id") or id_of(Path(case["image"]))
-            return {"study_id": name, "image": case["image"], "reason": reason_of(error)}
+            return {"study_id": name, "image": case["image"], "reason": logged_reason(error)}
 
 
 class SampleDataset(Dataset):

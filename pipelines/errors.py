@@ -1,7 +1,10 @@
 """The one exception a user is meant to read."""
 
+import logging
 import sys
 from types import TracebackType
+
+logger = logging.getLogger(__name__)
 
 
 class InputError(ValueError):
@@ -28,6 +31,12 @@ def reason_of(error: BaseException) -> str:
         root = root.__cause__
     meant = input_error_in(error) or (root if type(root) is ValueError and str(root) else None)
     return " ".join((str(meant) if meant else f"{type(root).__name__}: {root}").split())
+
+
+def logged_reason(error: BaseException) -> str:
+    """`reason_of`, for a study that is left out while the others go on; whoever debugs is told all."""
+    logger.debug("study failed", exc_info=error)
+    return reason_of(error)
 
 
 def speak_plainly() -> None:

@@ -11,7 +11,7 @@ from monai.engines import SupervisedEvaluator
 from monai.utils import convert_to_numpy, ensure_tuple
 from tqdm import tqdm
 
-from sliceweave.pipelines.errors import InputError, reason_of
+from sliceweave.pipelines.errors import InputError, logged_reason
 from sliceweave.pipelines.reading import read_grid
 from sliceweave.pipelines.score_summary import METRIC_NAMES, means, readable
 from sliceweave.pipelines.score_tables import ScoreTables
@@ -96,8 +96,7 @@ class CaseScores:
         try:
             score = self.scored(study_id, image, masks)
         except Exception as error:  # whatever is wrong with one study, the others go on
-            logger.debug("study failed", exc_info=error)
-            self.fail(study_id, reason_of(error))
+            self.fail(study_id, logged_reason(error))
         else:
             self.tables.add(study_id, score)
 

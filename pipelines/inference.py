@@ -18,7 +18,7 @@ from sliceweave.pipelines.atomic import remove
 from sliceweave.pipelines.conduct import conduct
 from sliceweave.pipelines.datasets import datalist
 from sliceweave.pipelines.dicom_results import DicomResults
-from sliceweave.pipelines.errors import InputError, reason_of
+from sliceweave.pipelines.errors import InputError, logged_reason
 from sliceweave.pipelines.file_stamps import sha256_of
 from sliceweave.pipelines.itk_files import voxel_file
 from sliceweave.pipelines.lettering import Picture
@@ -118,8 +118,7 @@ def tolerant_iteration(engine: SupervisedEvaluator, batch: dict[str, Any]) -> di
     try:
         return engine._iteration(engine, batch)
     except Exception as error:  # out of memory, a network that refuses the input: one study's problem
-        logger.debug("study failed", exc_info=error)
-        return {"reason": reason_of(error)}
+        return {"reason": logged_reason(error)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,8 +229,7 @@ class VolumeReport:
             rows, picture = self.findings(case, study, segmented)
             dicom = self.dicom and self.dicom.made_of(case["study_id"], segmented.mask, study.scan, self.model)
         except Exception as error:  # whatever is wrong with one study, the others go on
-            logger.debug("study failed", exc_info=error)
-            return reason_of(error)
+            return logged_reason(error)
         mask_path, picture_path = output_paths(self.report, case["study_id"])
         self.report.forget(case["study_id"])  # its numbers must not stand beside another mask if this is broken off
         write_mask(segmented.mask, study.scan, mask_path)

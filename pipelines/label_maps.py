@@ -19,6 +19,7 @@ from sliceweave.pipelines.reading import find_sidecar, naming
 from sliceweave.pipelines.studies import READABLE, image_suffix
 
 MOST_LABELS = 1000
+WHITE = 255
 _LARGEST_VALUE = 65535
 _POSITION_TOLERANCE_MM = 0.01
 
@@ -38,6 +39,11 @@ class LabelMap:
         """The labels that occur, rising; none for an empty mask."""
         # transposed, since files give the first axis fastest
         return [value for value, box in enumerate(find_objects(self.labels.T), 1) if box]
+
+    @property
+    def is_white(self) -> bool:
+        """Whether 255 is all that is marked, as in a picture: it stands for whatever one structure there is."""
+        return self.values == [WHITE]
 
     def seen_along(self, ras_axis: int) -> "LabelMap":
         """The same with the array axis nearest to a patient axis (0 R, 1 A, 2 S) last."""

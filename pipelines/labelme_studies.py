@@ -23,7 +23,6 @@ from sliceweave.pipelines.slice_pictures import (
     echo_grid,
     series_case,
     to_hu,
-    window_of,
 )
 from sliceweave.pipelines.slice_spacing import spacing_table
 from sliceweave.pipelines.tiles import HEAD_WINDOW_HU
@@ -45,7 +44,7 @@ def find_labelme_ct(files: SourceFiles, options: PrepareOptions) -> list[Case]:
     entries = labelled_pictures(files)
     if not entries:
         return []
-    window_hu = window_of(options, HEAD_WINDOW_HU)
+    window_hu = options.window_hu or HEAD_WINDOW_HU
     spacing = spacing_table(files, options)
 
     def series(patient: str, slices: Sequence[PictureSlice]) -> PictureSeries:

@@ -8,9 +8,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from sliceweave.pipelines.atomic import write_atomically
-from sliceweave.pipelines.errors import InputError, reason_of
+from sliceweave.pipelines.errors import InputError, logged_reason
 from sliceweave.pipelines.grid_match import check_same_grid
-from sliceweave.pipelines.label_maps import LabelMap, read_label_map
+from sliceweave.pipelines.label_maps import WHITE, LabelMap, read_label_map
 from sliceweave.pipelines.mask_measuring import MaskOptions
 from sliceweave.pipelines.mask_sources import MaskStudy, find_masks, with_images
 from sliceweave.pipelines.reading import read_grid
@@ -19,8 +19,6 @@ from sliceweave.pipelines.score_summary import ALL, Row
 from sliceweave.pipelines.score_tables import ScoreTables
 from sliceweave.pipelines.scoring import CaseScore, score_case
 from sliceweave.pipelines.studies import image_suffix
-
-_WHITE = 255
 
 logger = logging.getLogger(__name__)
 
@@ -77,10 +75,10 @@ def evaluate_masks(pairs: Sequence[MaskPair], tables: ScoreTables, options: Mask
     write_atomically(tables.directory / "conventions.txt", CONVENTIONS.encode())
     values = _scored(pairs, tables, options)
     occurring = {value for found in values.values() for value in found}
-    if white_means(occurring, options) != _WHITE:
-        occurring.discard(_WHITE)
+    if white_means(occurring, options) != WHITE:
+        occurring.discard(WHITE)
     elif recoded := [pair for pair in pairs if _was_recoded(values.get(pair.study_id, set()), options)]:
-        _scored(recoded, tables, options, _WHITE)  # other studies tell what these two masks by themselves did not
+        _scored(recoded, tables, options, WHITE)  # other studies tell what these two masks by themselves did not
     tables.complete(list(options.label_names(sorted(occurring)).values()))
     return tables.finish()
 
@@ -94,9 +92,9 @@ def _scored(
         try:
             score, values[pair.study_id] = score_pair(pair, options, white)
         except Exception as error:  # whatever is wrong with one study, the others go on
-            logger.debug("study failed", exc_info=error)
-            logger.warning("%s failed: %s", pair.study_id, reason_of(error))
-            tables.fail(pair.study_id, reason_of(error))
+            reason = logged_reason(error)
+            logger.warning("%s failed: %s", pair.study_id, reason)
+            tables.fail(pair.study_id, reason)
         else:
             tables.add(pair.study_id, score)
     return values
@@ -105,11 +103,11 @@ def _scored(
 def white_means(values: set[int], options: MaskOptions) -> int:
     """The value that 255 stands for where these occur: that of the one name, if nothing else does; else its own."""
     names = options.label_names([])
-    return next(iter(names)) if len(names) == 1 and values <= {*names, _WHITE} else _WHITE
+    return next(iter(names)) if len(names) == 1 and values <= {*names, WHITE} else WHITE
 
 
 def _was_recoded(values: set[int], options: MaskOptions) -> bool:
-    return _WHITE in values and white_means(values, options) != _WHITE
+    return WHITE in values and white_means(values, options) != WHITE
 
 
 def score_pair(pair: MaskPair, options: MaskOptions, white: int | None = None) -> tuple[CaseScore, set[int]]:
@@ -152,6 +150,6 @@ def _read(pair: MaskPair) -> tuple[LabelMap, LabelMap]:
 
 def _with_white(label_map: LabelMap, value: int) -> LabelMap:
     """The mask with this value in place of 255, if that is all there is."""
-    if value == _WHITE or label_map.values != [_WHITE]:
+    if value == WHITE or not label_map.is_white:
         return label_map
     return replace(label_map, labels=(label_map.labels > 0) * label_map.labels.dtype.type(value))

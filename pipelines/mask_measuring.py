@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import nibabel as nib
 import numpy as np
 
 from sliceweave.pipelines.bundles import labels_of
 from sliceweave.pipelines.errors import InputError
-from sliceweave.pipelines.label_maps import LabelMap, Labels, read_label_map
+from sliceweave.pipelines.label_maps import WHITE, LabelMap, Labels, read_label_map
 from sliceweave.pipelines.lettering import Picture
 from sliceweave.pipelines.mask_sources import MaskStudy
 from sliceweave.pipelines.measuring import label_results, title_of, turned
@@ -19,7 +18,6 @@ from sliceweave.pipelines.rows import LabelResult, StudyFacts, StudyRows, study_
 from sliceweave.pipelines.study_kind import StudyKind, study_kind
 
 NO_IMAGE = "no_image"
-_MASK_WHITE = 255
 
 
 @dataclass(frozen=True)
@@ -48,16 +46,14 @@ class MaskOptions:
         stands for 255 too, if that is all there is. Without names an empty mask has `label_1`.
         """
         given = dict(self.names) or (labels_of(self.task) if self.task else {})
-        if len(given) == 1 and list(values) == [_MASK_WHITE]:
+        if len(given) == 1 and list(values) == [WHITE]:
             return dict.fromkeys(values, *given.values())
         others = values if given else values or [1]
         return given | {value: f"label_{value}" for value in others if value not in given}
 
     def kind_of(self, label_map: LabelMap) -> StudyKind:
         """The task's kind, or one that looks at the slices as they lie in the file."""
-        return (
-            study_kind(self.task) if self.task else StudyKind("".join(nib.aff2axcodes(label_map.geometry.affine_ras)))
-        )
+        return study_kind(self.task) if self.task else StudyKind.of_file(label_map.geometry)
 
 
 def parse_labels(text: str) -> dict[int, str]:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from sliceweave.pipelines.atomic import remove
 from sliceweave.pipelines.cells import printable
-from sliceweave.pipelines.errors import InputError, reason_of
+from sliceweave.pipelines.errors import InputError, logged_reason
 from sliceweave.pipelines.file_stamps import sha256_of
 from sliceweave.pipelines.label_maps import find_map_sidecar
 from sliceweave.pipelines.lettering import Picture
@@ -88,9 +88,9 @@ def findings(study: MaskStudy, facts: StudyFacts, options: MaskOptions) -> tuple
         measurement, flags = measure_study(study, options)
         picture = measurement.picture() if options.pictures else None
     except Exception as error:  # whatever is wrong with one study, the others go on
-        logger.debug("study failed", exc_info=error)
-        logger.warning("%s failed: %s", study.study_id, reason_of(error))
-        return failed_rows(facts, reason_of(error)), None
+        reason = logged_reason(error)
+        logger.warning("%s failed: %s", study.study_id, reason)
+        return failed_rows(facts, reason), None
     return measurement.rows(replace(facts, flags=flags, seconds=time.perf_counter() - began)), picture
 
 

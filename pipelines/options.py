@@ -93,14 +93,14 @@ def check_schedule(epochs: Any, batch_size: Any, val_interval: Any) -> None:
         raise InputError(f"--val_interval is at most --epochs ({epochs}), else no weights are kept; got {val_interval}")
 
 
-def whole_number(value: Any, name: str, odd: bool = False) -> int:
-    """A positive whole number, odd if it has to be.
+def whole_number(value: Any, name: str, odd: bool = False, least: int = 1) -> int:
+    """A whole number from `least`, odd if it has to be.
 
     Raises:
         InputError: anything else.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1 or (odd and value % 2 == 0):
-        raise InputError(f"--{name} is {'an odd' if odd else 'a'} whole number from 1, got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int) or value < least or (odd and value % 2 == 0):
+        raise InputError(f"--{name} is {'an odd' if odd else 'a'} whole number from {least}, got {value!r}")
     return value
 
 

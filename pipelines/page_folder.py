@@ -13,11 +13,11 @@ import numpy as np
 from sliceweave.pipelines.atomic import make_folder, remove, write_atomically
 from sliceweave.pipelines.errors import InputError, reason_of
 from sliceweave.pipelines.file_stamps import sha256_of
-from sliceweave.pipelines.geometry import same_grid
+from sliceweave.pipelines.label_maps import read_label_map
 from sliceweave.pipelines.measuring import Mask
 from sliceweave.pipelines.page_slices import MAX_SIDE_PX, MAX_SLICES, sheet_thumb, slice_pictures
 from sliceweave.pipelines.page_tables import LESION_COLUMNS, StudyTables, shown_text
-from sliceweave.pipelines.reading import Scan, read_scan
+from sliceweave.pipelines.reading import Scan, naming, read_scan
 from sliceweave.pipelines.study_kind import StudyKind
 
 FILES = "report_files"
@@ -26,6 +26,7 @@ VIEWER_PAGE = "viewer.html"
 _CALL = "sliceweaveStudy("
 _DRAWING = f"2:{MAX_SLICES}:{MAX_SIDE_PX}"  # counted up when pictures are drawn otherwise
 _MOST_LESIONS = 12
+_LARGEST_LABEL = 255
 
 logger = logging.getLogger(__name__)
 
@@ -67,10 +68,13 @@ def scan_with_mask(sources: PageSources, study: StudyTables) -> tuple[Scan, Mask
     image = sources.images[study.study_id]
     if study.image_sha256 and image.is_file() and sha256_of(image) != study.image_sha256:
         raise InputError(f"{image.name}: is not the image that was measured (image_sha256 differs); name that one")
-    scan, mask = read_scan(image, study.study_id), read_scan(sources.mask(study))
-    if not same_grid(scan.geometry, mask.geometry):
-        raise InputError(f"{sources.mask(study).name}: does not lie on the grid of {image.name}")
-    return scan, np.asarray(mask.voxels, np.uint8)
+    path = sources.mask(study)
+    scan, mask = read_scan(image, study.study_id), read_label_map(path)
+    with naming(path):
+        labels = mask.on(scan.geometry).labels
+        if labels.max() > _LARGEST_LABEL:
+            raise InputError(f"expected the mask of a run, 0 to {_LARGEST_LABEL}, got {labels.max()}; restore it")
+    return scan, np.asarray(labels, np.uint8)
 
 
 def write_study(sources: PageSources, study: StudyTables) -> str:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from sliceweave.pipelines.cases import Case, PrepareOptions, SourceFiles
 from sliceweave.pipelines.conversion import Converter, source_digest
-from sliceweave.pipelines.errors import InputError, reason_of
+from sliceweave.pipelines.errors import InputError, logged_reason
 from sliceweave.pipelines.patients import Drawing, drawn, on_their_sides, one_of_each_name, patient_of, settle
 from sliceweave.pipelines.plain_volumes import cases_of_rows
 from sliceweave.pipelines.prepare_outcome import GONE, Outcome
@@ -145,8 +145,7 @@ class _Work:
             return row | {"notes": self._without_roots(str(row["notes"] or ""))}
         if not isinstance(error, Exception):
             raise error
-        logger.debug("study failed", exc_info=error)
-        reason = self._without_roots(reason_of(error))
+        reason = self._without_roots(logged_reason(error))
         return dict.fromkeys(self._converter.columns) | names | {"status": "failed", "reason": reason}
 
     def _without_roots(self, text: str) -> str:

@@ -17,7 +17,6 @@ from sliceweave.pipelines.study_csv import strip_guard
 from sliceweave.pipelines.volumetry import volume_ml
 
 _COLUMNS = ("study_id", "volume_ml")
-_WHITE = 255
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +114,7 @@ def _of_mask(
         logger.warning("%s: no reference volume: %s", study_id, error)
         return {}
     geometry = label_map.geometry if same_grid(reference.geometry, label_map.geometry) else reference.geometry
-    if len(names) == 1 and len(reference.values) == 1 and (any_value or reference.values == [_WHITE]):
+    if len(names) == 1 and len(reference.values) == 1 and (any_value or reference.is_white):
         return {value: volume_ml(reference.labels, geometry) for value in names}
     if unknown := sorted(set(reference.values) - {*names}):
         logger.warning("%s: the reference %s also holds %s", study_id, path.name, unknown[:5])

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data.distributed import DistributedSampler
 
-from sliceweave.pipelines.errors import InputError
+from sliceweave.pipelines.options import amount, whole_number
 from sliceweave.pipelines.processes import rank, world_size
 
 
@@ -28,10 +28,8 @@ class Draw:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if isinstance(self.empty_share, bool) or not isinstance(self.empty_share, int | float) or self.empty_share < 0:
-            raise InputError(f"--empty_share is samples without label per sample with one, got {self.empty_share!r}")
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
-            raise InputError(f"--seed is a whole number from 0, got {self.seed!r}")
+        amount(self.empty_share, "empty_share")
+        whole_number(self.seed, "seed", least=0)
 
     def count(self, full: int, empty: int) -> int:
         """How many of the empty samples an epoch has: as many in each."""

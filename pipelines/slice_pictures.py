@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sliceweave.pipelines.cases import UNKNOWN_PIXEL_SIZE, Case, PrepareOptions, SliceStack
+from sliceweave.pipelines.cases import UNKNOWN_PIXEL_SIZE, Case, SliceStack
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.geometry import Geometry
 from sliceweave.pipelines.pictures import Picture, size_of
@@ -141,18 +141,6 @@ def echo_grid(pixel_mm: float | None) -> GridOf:
         return Grid(Geometry(np.diag([-step_mm, -step_mm, _FRAME_STEP, 1]), (*size, len(numbers))), flags)
 
     return grid
-
-
-def window_of(options: PrepareOptions, default_hu: tuple[float, float]) -> tuple[float, float]:
-    """Lowest and highest HU that grey 0 and 255 stand for.
-
-    Raises:
-        InputError: the user's window is empty or upside down.
-    """
-    lowest_hu, highest_hu = options.window_hu or default_hu
-    if not lowest_hu < highest_hu:
-        raise InputError(f"expected a window from its lowest to its highest HU, got {lowest_hu:g} to {highest_hu:g}")
-    return lowest_hu, highest_hu
 
 
 def to_hu(grey: NDArray[np.uint8], window_hu: tuple[float, float]) -> NDArray[np.float32]:

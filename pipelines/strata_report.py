@@ -12,7 +12,7 @@ from tqdm import tqdm
 from sliceweave.pipelines.atomic import make_folder, write_atomically
 from sliceweave.pipelines.cells import Cell
 from sliceweave.pipelines.columns import STRATA_COLUMNS
-from sliceweave.pipelines.errors import InputError, reason_of
+from sliceweave.pipelines.errors import InputError, logged_reason
 from sliceweave.pipelines.label_maps import read_label_map
 from sliceweave.pipelines.mask_sources import MaskStudy, find_masks, with_images
 from sliceweave.pipelines.reading import read_scan
@@ -97,6 +97,6 @@ def _row(study: MaskStudy) -> Mapping[str, Cell]:
     try:
         return row | {"study_id": study.study_id, "status": "ok", "reason": ""} | asdict(facts_of(study))
     except Exception as error:  # whatever is wrong with one study, the others go on
-        logger.debug("study failed", exc_info=error)
-        logger.warning("%s failed: %s", study.study_id, reason_of(error))
-        return row | {"study_id": study.study_id, "status": "failed", "reason": reason_of(error)}
+        reason = logged_reason(error)
+        logger.warning("%s failed: %s", study.study_id, reason)
+        return row | {"study_id": study.study_id, "status": "failed", "reason": reason}

@@ -12,6 +12,7 @@ from sliceweave.pipelines.bundles import everywhere
 from sliceweave.pipelines.cases import UNKNOWN_PIXEL_SIZE
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.findings import head_flags, midline_r_mm, trunk_flags
+from sliceweave.pipelines.geometry import Geometry
 from sliceweave.pipelines.nifti_headers import has_unit
 from sliceweave.pipelines.reading import Gridded, Scan
 from sliceweave.pipelines.rows import StudyRows, without_lengths, without_volumes
@@ -53,6 +54,11 @@ class StudyKind:
     def __post_init__(self) -> None:
         if self.checks not in _CHECKS:
             raise InputError(f"study_kind: checks are {', '.join(_CHECKS)}, got {self.checks!r}")
+
+    @classmethod
+    def of_file(cls, geometry: Geometry) -> "StudyKind":
+        """Studies of no task: looked at as their slices lie in the file, within their own range."""
+        return cls("".join(nib.aff2axcodes(geometry.affine_ras)))
 
     @property
     def slice_axis(self) -> int:

@@ -121,10 +121,13 @@ def test_weights_of_single_slices_begin_a_network_of_slabs_that_sees_the_middle_
 
 
 def test_weights_that_say_nothing_are_judged_by_their_shapes(tmp_path: Path) -> None:
-    save_atomically(SelfAttentionUNet(2, 3, 1, WIDTHS).state_dict(), tmp_path / "silent.pt")
-    load_weights(
-        SelfAttentionUNet(2, 3, 1, WIDTHS), str(tmp_path / "silent.pt"), settings={"spatial_dims": 2, "slab": 1}
-    )
+    saved, path = SelfAttentionUNet(2, 3, 1, WIDTHS), tmp_path / "silent.pt"
+    save_atomically(saved.state_dict(), path)
+    settings = {"spatial_dims": 2, "slab": 1}
+    loaded = load_weights(SelfAttentionUNet(2, 3, 1, WIDTHS), str(path), settings=settings)
+    assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in saved.state_dict().items())
+    with pytest.raises(InputError, match="not the weights of this SelfAttentionUNet"):
+        load_weights(SelfAttentionUNet(2, 1, 1, WIDTHS), str(path), settings=settings)
 
 
 def test_pickled_code_is_not_run(tmp_path: Path) -> None:

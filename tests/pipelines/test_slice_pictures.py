@@ -5,10 +5,9 @@ import pytest
 from miniature_pictures import COLUMNS, ROWS, box, random_grey, smooth_grey, write_picture
 from PIL import Image
 
-from sliceweave.pipelines.cases import PrepareOptions
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.pictures import number_in, picture_file, read_grey, read_luminance, size_of
-from sliceweave.pipelines.slice_pictures import PictureSeries, PictureSlice, ct_grid, echo_grid, to_hu, window_of
+from sliceweave.pipelines.slice_pictures import PictureSeries, PictureSlice, ct_grid, echo_grid, to_hu
 from sliceweave.pipelines.tiles import HEAD_WINDOW_HU
 from sliceweave.transforms.intensity import WINDOWS_HU
 
@@ -182,13 +181,6 @@ def test_grey_spans_the_window_in_even_steps():
 def test_default_window_is_the_one_the_hematoma_bundle_looks_at():
     level, width = WINDOWS_HU["head"]
     assert (level - width / 2, level + width / 2) == HEAD_WINDOW_HU
-
-
-def test_users_window_goes_first_and_must_rise():
-    assert window_of(PrepareOptions(), HEAD_WINDOW_HU) == HEAD_WINDOW_HU
-    assert window_of(PrepareOptions(window_hu=(-30, 130)), HEAD_WINDOW_HU) == (-30, 130)
-    with pytest.raises(InputError, match="expected a window from its lowest to its highest HU, got 100 to 0"):
-        window_of(PrepareOptions(window_hu=(100, 0)), HEAD_WINDOW_HU)
 
 
 @pytest.mark.parametrize(("name", "number"), [("12", 12), ("slice_007", 7), ("P3-s12b", 12), ("IM 0010 (copy)", 10)])
