@@ -1,6 +1,7 @@
 """The report page as files: what is written, kept, remade, refused. How it behaves: test_page_browser.py."""
 
 import shutil
+from collections.abc import Callable
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -174,6 +175,23 @@ def test_another_image_than_the_one_measured_is_a_note_and_not_a_picture(results
     assert outcome.notes[0].startswith("a: scan0.nii.gz: is not the image that was measured")
     assert described(results / "report_files/a").slices is None
     assert described(results / "report_files/healthy").slices
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (lambda voxels: voxels[:-1], "expected mask and image on one grid, got two"),
+        (lambda voxels: voxels + 300, "expected the mask of a run, 0 to 255, got 30"),
+    ],
+)
+def test_a_mask_that_was_edited_into_another_is_told(
+    results: Path, edit: Callable[[np.ndarray], np.ndarray], words: str
+) -> None:
+    mask = nib.load(results / "a_mask.nii.gz")
+    voxels = edit(np.asarray(mask.dataobj).astype(np.uint16))
+    nib.save(nib.Nifti1Image(voxels, mask.affine), results / "a_mask.nii.gz")
+    (note,) = build_page(results, PageOptions(images=images(results))).notes
+    assert note.startswith(f"a: a_mask.nii.gz: {words}")
 
 
 def test_a_damaged_image_costs_one_study(results: Path) -> None:
