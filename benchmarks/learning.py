@@ -12,7 +12,6 @@ over its scales; the haematoma network has no fifth width.
 
 import argparse
 import multiprocessing
-import platform
 import re
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -22,6 +21,7 @@ from typing import NamedTuple
 
 import pandas as pd
 import torch
+from machine import machine_and_torch
 from monai.losses import DeepSupervisionLoss, DiceCELoss
 from monai.transforms import Compose, LoadImaged, Orientationd, Resized
 from tqdm import tqdm
@@ -162,7 +162,7 @@ def main() -> None:
     table["parameters"] = table["parameters"].astype(int)
     print(table.to_string(float_format="{:.3g}".format, na_rep=""))
     print(f"{len(training[0])} slices of {len(studies) - kept} studies, {kept} studies unseen; {budget}")
-    machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    machine = machine_and_torch()
     print(f"{arguments.size}x{arguments.size}, {machine}")
 
 

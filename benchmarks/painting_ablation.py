@@ -12,14 +12,13 @@ median false alarm in ml. The real ones are for looking: nothing is chosen by th
 
 import argparse
 import json
-import platform
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-import torch
+from machine import machine_and_torch
 from shipped_weights import has_structure
 
 from sliceweave.pipelines.atomic import write_atomically
@@ -158,7 +157,7 @@ def main() -> None:
     rows = {name: json.loads(path.read_text("utf-8")) for name, path in done.items() if path.is_file()}
     print(f"{arguments.studies} studies, {arguments.epochs} epochs")
     print(pd.DataFrame.from_dict(rows, orient="index").to_string(float_format="%.3f", na_rep=""))
-    print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    print(machine_and_torch())
 
 
 if __name__ == "__main__":

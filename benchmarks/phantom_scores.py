@@ -5,13 +5,13 @@ the means; exit status 1 if a study has no measurement.
 """
 
 import argparse
-import platform
 import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from machine import machine_and_torch
 from monai.metrics import DiceHelper
 
 from sliceweave.pipelines.reading import read_scan
@@ -53,7 +53,7 @@ def main() -> None:
     print(f"{len(bleeding)} bleed: mean Dice {bleeding['dice'].mean():.3f}, lowest {bleeding['dice'].min():.3f}")
     if len(healthy):
         print(f"{len(healthy)} healthy: false alarm of {healthy['measured_ml'].mean():.2f} ml in the mean")
-    print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    print(machine_and_torch())
     sys.exit(int(table["measured_ml"].isna().any()))
 
 

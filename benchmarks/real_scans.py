@@ -17,7 +17,6 @@ the shipped ones as these are decided. They may need `--config 2.5d` and more op
 
 import argparse
 import os
-import platform
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -26,8 +25,8 @@ from typing import Any, NamedTuple
 import nibabel as nib
 import numpy as np
 import pandas as pd
-import torch
 import yaml
+from machine import machine_and_torch
 from monai.bundle import ConfigWorkflow
 from numpy.typing import NDArray
 from real_heads import FOR_TRAINING, Head, heads, healthy_paths
@@ -180,7 +179,7 @@ def main() -> None:
     report_detection(results, scores)
     report_kinds(results)
     print("\nkinds recognised from the voxels (right guesses):\n" + kind_table(arguments.data, results[-1].head))
-    print(f"\n{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    print(f"\n{machine_and_torch()}")
     if arguments.out:
         pd.DataFrame([r.row for r in results]).to_csv(arguments.out, index=False)
     if arguments.pictures:

@@ -6,11 +6,10 @@ does all of it.
 """
 
 import argparse
-import platform
 from pathlib import Path
 
 import pandas as pd
-import torch
+from machine import machine_and_torch
 
 from sliceweave.pipelines.tables import read_table
 
@@ -43,7 +42,7 @@ def main() -> None:
             false_ml = absent["volume_error_ml"]
             alarm = f"false alarm of {false_ml.mean():.2f} ml in the mean, {false_ml.max():.2f} at most"
             print(f"{len(absent)} without {label}: {alarm}")
-    print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    print(machine_and_torch())
 
 
 if __name__ == "__main__":

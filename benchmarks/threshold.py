@@ -8,7 +8,6 @@ volume differences, and the mean false alarm in ml of those that do not bleed.
 """
 
 import argparse
-import platform
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,8 @@ from typing import Any
 import cc3d
 import numpy as np
 import pandas as pd
-import torch
 from ignite.engine import Events
+from machine import machine_and_torch
 from monai.bundle import ConfigWorkflow
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -121,7 +120,7 @@ def main() -> None:
     }.items():
         table = rows.pivot_table(index="threshold", columns="certainty", values=column)
         print(f"\n{title}:\n{table.to_string(float_format='%.3f')}")
-    print(f"\n{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    print(f"\n{machine_and_torch()}")
 
 
 if __name__ == "__main__":

@@ -42,8 +42,8 @@ Masks that are already there:
 Results as DICOM:
     dicom_objects dicom_out dicom_results
 A bundle's run, and cohorts of them:
-    conduct overlap study_reader inference cohort_jobs cohort_recipe cohort_study cohort_serving cohort_workers
-    ray_worker cohort cohort_ray
+    conduct background_threads study_reader inference cohort_jobs cohort_recipe cohort_study cohort_serving
+    cohort_workers ray_worker cohort cohort_ray
 Networks compared:
     printed_tables contenders network_table comparison_conditions comparison_split comparison_settings comparison_run
     comparison_process comparison comparison_table

@@ -18,7 +18,7 @@ from sliceweave.pipelines.reading import Scan, naming, read_scan
 from sliceweave.pipelines.screen import Screen
 from sliceweave.pipelines.studies import Study, file_stem, find_studies
 from sliceweave.pipelines.study_kind import StudyKind
-from sliceweave.pipelines.tiles import head_box, windowed
+from sliceweave.pipelines.tiles import body_box, windowed
 
 Box = tuple[slice, slice]
 
@@ -133,13 +133,13 @@ class _View:
         """Rows and columns that the body fills in all slices (I, J, K) together, and the masks."""
         greys = np.moveaxis(self.screen.turn(windowed(voxels, self.window)), -1, 0)
         marked = [np.moveaxis(self.screen.turn(layer > 0), -1, 0) for layer in layers if layer is not None]
-        return head_box(greys, np.any(marked or [np.zeros(greys.shape, bool)], axis=0))
+        return body_box(greys, np.any(marked or [np.zeros(greys.shape, bool)], axis=0))
 
     def box(self, grey: NDArray[np.uint8], marked: NDArray[np.bool_]) -> Box:
         """Rows and columns of what is marked, and the margin around it."""
         margin_mm = self.options.margin_mm
         if margin_mm is None or not marked.any():
-            return head_box(grey[None], marked[None])
+            return body_box(grey[None], marked[None])
         width_mm, height_mm = self.screen.pixel_mm
         rows, columns = np.nonzero(marked)
         return _around(rows, margin_mm / height_mm), _around(columns, margin_mm / width_mm)

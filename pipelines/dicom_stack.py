@@ -1,7 +1,6 @@
 """A DICOM series as a stack of slices: checked, ordered, every slice at its true position."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from sliceweave.pipelines.cases import SliceStack
 from sliceweave.pipelines.dicom_checks import check_series
 from sliceweave.pipelines.dicom_gaps import missing_slices
 from sliceweave.pipelines.dicom_geometry import by_position, origins_ras_mm, series_geometry
-from sliceweave.pipelines.dicom_headers import SliceHeader, read_header
+from sliceweave.pipelines.dicom_headers import SliceHeader
 from sliceweave.pipelines.dicom_pixels import AIR_HU, is_whole, padding_is_tissue, slice_values
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.geometry_checks import SMALLEST_SPACING_MM
@@ -20,14 +19,6 @@ from sliceweave.pipelines.volume_checks import check_size
 _INT16 = np.iinfo(np.int16)
 
 Headers = Sequence[SliceHeader]
-
-
-def stack_of_files(paths: Sequence[Path]) -> SliceStack:
-    """The series that the files are, objects that are no images left out; as `open_series`."""
-    headers = [header for path in paths if (header := read_header(path))]
-    if not headers:
-        raise InputError(f"expected DICOM images, got none among {len(paths)} files; give the folder of a series")
-    return open_series(headers)
 
 
 def open_series(headers: Headers) -> SliceStack:

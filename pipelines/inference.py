@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from sliceweave.pipelines.acceleration import subnormals_as_zero
 from sliceweave.pipelines.atomic import remove
+from sliceweave.pipelines.background_threads import OneBehind
 from sliceweave.pipelines.conduct import conduct
 from sliceweave.pipelines.datasets import datalist
 from sliceweave.pipelines.dicom_results import DicomResults
@@ -35,7 +36,6 @@ from sliceweave.pipelines.member_counts import MemberCounts
 from sliceweave.pipelines.model import Model
 from sliceweave.pipelines.montage import montage, write_png
 from sliceweave.pipelines.options import yes_or_no
-from sliceweave.pipelines.overlap import OneBehind
 from sliceweave.pipelines.reading import files_of, find_sidecar, write_mask
 from sliceweave.pipelines.report import Report
 from sliceweave.pipelines.rows import StudyFacts, StudyRows, study_rows

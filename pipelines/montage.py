@@ -17,8 +17,8 @@ from sliceweave.pipelines.screen import Screen
 from sliceweave.pipelines.tiles import (
     HEAD_WINDOW_HU,
     TILE_WIDTH_PX,
+    body_box,
     draw_tile,
-    head_box,
     label_colour,
     tile_size_px,
     windowed,
@@ -89,7 +89,7 @@ def _spread(indices: NDArray[np.integer], most: int) -> list[int]:
 
 def _tiles(screen: Screen, greys: NDArray[np.uint8], labels: NDArray[Any]) -> list[Picture]:
     greys = np.ascontiguousarray(screen.turn(greys).transpose(2, 0, 1))
-    box = (slice(None), *head_box(greys, labels))
+    box = (slice(None), *body_box(greys, labels))
     greys, labels = greys[box], labels[box]
     size_px = tile_size_px(greys.shape[1:], screen.pixel_mm)
     tiles = [draw_tile(grey, label, size_px) for grey, label in zip(greys, labels, strict=True)]

@@ -15,7 +15,7 @@ from sliceweave.pipelines.errors import InputError, reason_of
 from sliceweave.pipelines.file_stamps import sha256_of
 from sliceweave.pipelines.label_maps import read_label_map
 from sliceweave.pipelines.measuring import Mask
-from sliceweave.pipelines.page_slices import MAX_SIDE_PX, MAX_SLICES, sheet_thumb, slice_pictures
+from sliceweave.pipelines.page_slices import MAX_SIDE_PX, MAX_SLICES, page_pictures, sheet_thumb
 from sliceweave.pipelines.page_tables import LESION_COLUMNS, StudyTables, shown_text
 from sliceweave.pipelines.reading import Scan, naming, read_scan
 from sliceweave.pipelines.study_kind import StudyKind
@@ -104,7 +104,7 @@ def write_study(sources: PageSources, study: StudyTables) -> str:
 
 def _draw(sources: PageSources, study: StudyTables) -> Mapping[str, Any]:
     folder = sources.folder(study)
-    pictures = slice_pictures(*scan_with_mask(sources, study), sources.kind, sources.labels)
+    pictures = page_pictures(*scan_with_mask(sources, study), sources.kind, sources.labels)
     _take_away_slices(folder)
     for name, content in pictures.files.items():
         write_quickly(folder / name, content)

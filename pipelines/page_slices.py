@@ -18,7 +18,7 @@ from sliceweave.pipelines.measuring import Mask, turned
 from sliceweave.pipelines.reading import Scan
 from sliceweave.pipelines.screen import Screen
 from sliceweave.pipelines.study_kind import StudyKind
-from sliceweave.pipelines.tiles import draw_tile, head_box, label_colour, outlines_px, windowed
+from sliceweave.pipelines.tiles import body_box, draw_tile, label_colour, outlines_px, windowed
 from sliceweave.pipelines.volumetry import slice_areas_mm2
 
 MAX_SLICES = 160
@@ -43,7 +43,7 @@ class SlicePictures:
     described: Mapping[str, Any]
 
 
-def slice_pictures(scan: Scan, mask: Mask, kind: StudyKind, labels: Mapping[int, str]) -> SlicePictures:
+def page_pictures(scan: Scan, mask: Mask, kind: StudyKind, labels: Mapping[int, str]) -> SlicePictures:
     """Pictures of up to 160 slices, at most 384 pixels a side, cut to the body, as a radiologist views them.
 
     Of more slices those that hold lesion are kept with their neighbours, and others evenly between them. A mask
@@ -56,7 +56,7 @@ def slice_pictures(scan: Scan, mask: Mask, kind: StudyKind, labels: Mapping[int,
     voxels = kind.shown(view)
     greys = _stack(screen, windowed(voxels[..., indices], kind.shown_range(voxels)))
     masks = _stack(screen, shown[..., indices])
-    box = (slice(None), *head_box(greys, masks))
+    box = (slice(None), *body_box(greys, masks))
     return _pictures(
         greys[box], masks[box], _Place(screen, indices, int(np.argmax(areas_mm2)), bool(areas_mm2.any())), labels
     )

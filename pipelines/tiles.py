@@ -42,10 +42,10 @@ def windowed(image_hu: NDArray[Any], window_hu: tuple[float, float] = HEAD_WINDO
     return np.asarray(np.clip(np.rint(grey), 0, 255), np.uint8)
 
 
-def head_box(greys: Picture, labels: NDArray[Any]) -> tuple[slice, slice]:
+def body_box(greys: Picture, labels: NDArray[Any]) -> tuple[slice, slice]:
     """Rows and columns of the largest bright object and of every label in slices (N, H, W); all if nothing is bright.
 
-    The head is the largest, so that the air and the table around it are left out.
+    The body is the largest, so that the air and the table around it are left out.
     """
     lit = (greys.max(axis=0) > 0).astype(np.uint8)
     _, objects, stats, _ = cv2.connectedComponentsWithStats(lit)

@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
+from sliceweave.pipelines.cases import SliceStack
+from sliceweave.pipelines.dicom_headers import read_header
+from sliceweave.pipelines.dicom_stack import open_series
+
 PATIENT_NAME = "Miniature^Never^Surfaces"
 BIRTH_DATE = "19010203"
 LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
@@ -130,3 +134,8 @@ def compressed_by_gdcm(dataset: Dataset, compressor: str, folder: Path) -> Datas
     dataset["PixelData"].is_undefined_length = True
     dataset.file_meta.TransferSyntaxUID = UID(written.file_meta.TransferSyntaxUID)
     return dataset
+
+
+def stack_of_files(paths: Sequence[Path]) -> SliceStack:
+    """The series that the files are, objects that are no images left out."""
+    return open_series([header for path in paths if (header := read_header(path))])

@@ -1,9 +1,17 @@
 import pytest
-from miniature_dicom import BIRTH_DATE, PATIENT_NAME, SAGITTAL, compressed_by_gdcm, datasets, miniature, save
+from miniature_dicom import (
+    BIRTH_DATE,
+    PATIENT_NAME,
+    SAGITTAL,
+    compressed_by_gdcm,
+    datasets,
+    miniature,
+    save,
+    stack_of_files,
+)
 from pydicom import Sequence
 from pydicom.uid import JPEGLossless
 
-from sliceweave.pipelines.dicom_stack import stack_of_files
 from sliceweave.pipelines.errors import InputError
 
 

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
-from miniature_dicom import datasets, miniature, save, tilted_miniature
+from miniature_dicom import datasets, miniature, save, stack_of_files, tilted_miniature
 
-from sliceweave.pipelines.dicom_stack import stack_of_files
 from sliceweave.pipelines.errors import InputError
 
 GE_GAPS_MM = [4.0] * 13 + [1.08] + [7.0] * 13

@@ -9,14 +9,13 @@ import highdicom as hd
 import nibabel as nib
 import numpy as np
 import pytest
-from miniature_dicom import Miniature, datasets, miniature, save, tilted_miniature
+from miniature_dicom import Miniature, datasets, miniature, save, stack_of_files, tilted_miniature
 from pydicom import dcmread
 from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
 from typer.testing import CliRunner
 
 from sliceweave.pipelines.cli import app
-from sliceweave.pipelines.dicom_stack import stack_of_files
 
 KINDS = {
     "even": lambda: miniature(),

@@ -2,13 +2,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from miniature_dicom import SAGITTAL, compressed_by_gdcm, datasets, miniature, save, tilted_miniature
+from miniature_dicom import SAGITTAL, compressed_by_gdcm, datasets, miniature, save, stack_of_files, tilted_miniature
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from pydicom.uid import RLELossless
 from scipy.spatial.transform import Rotation
 
-from sliceweave.pipelines.dicom_stack import stack_of_files
 from sliceweave.pipelines.errors import InputError
 
 SLOPES = ((1.0, -1024.0), (2.0, -1000.0), (1.0, -1024.0), (3.0, 7.0))
@@ -223,10 +222,3 @@ def test_a_file_without_preamble_is_read_when_its_name_says_dicom(tmp_path):
         bare.update({element.tag: element for element in dataset})
         bare.save_as(path, implicit_vr=True, little_endian=True, enforce_file_format=False)
     np.testing.assert_array_equal(voxels_of(stack_of_files(paths)), series.voxels)
-
-
-def test_a_folder_without_images_is_refused(tmp_path):
-    (dataset,) = datasets(miniature([]))
-    dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.88.11"
-    with pytest.raises(InputError, match="expected DICOM images, got none among 1 files"):
-        stack_of_files(save([dataset], tmp_path))

@@ -9,7 +9,7 @@ from miniature_report import AFFINE_RAS, head
 from PIL import Image
 
 from sliceweave.pipelines.geometry import Geometry
-from sliceweave.pipelines.page_slices import MAX_SIDE_PX, MAX_SLICES, kept_slices, slice_pictures
+from sliceweave.pipelines.page_slices import MAX_SIDE_PX, MAX_SLICES, kept_slices, page_pictures
 from sliceweave.pipelines.reading import Scan
 from sliceweave.pipelines.study_kind import StudyKind, study_kind
 
@@ -24,7 +24,7 @@ def points(path: str) -> np.ndarray:
 
 def test_every_slice_has_its_picture_in_true_proportion() -> None:
     voxels, mask = head(6)
-    pictures = slice_pictures(scan_of(voxels), mask, study_kind("hematoma"), {1: "hematoma"})
+    pictures = page_pictures(scan_of(voxels), mask, study_kind("hematoma"), {1: "hematoma"})
     said = pictures.described
     assert [slice_["file"] for slice_ in said["slices"]] == [f"{index:03d}.jpg" for index in range(9)]
     sizes = {Image.open(io.BytesIO(pictures.files[slice_["file"]])).size for slice_ in said["slices"]}
@@ -41,7 +41,7 @@ def test_a_head_of_grey_levels_looks_as_it_does_in_hu() -> None:
     kind = replace(study_kind("hematoma"), grey_window=(-20.0, 100.0))
     looks = [
         np.asarray(
-            Image.open(io.BytesIO(slice_pictures(scan_of(shown), mask, kind_of, {1: "hematoma"}).files["004.jpg"]))
+            Image.open(io.BytesIO(page_pictures(scan_of(shown), mask, kind_of, {1: "hematoma"}).files["004.jpg"]))
         )
         for shown, kind_of in ((voxels, study_kind("hematoma")), (greys, kind))
     ]
@@ -50,7 +50,7 @@ def test_a_head_of_grey_levels_looks_as_it_does_in_hu() -> None:
 
 def test_a_large_slice_is_reduced_to_384_pixels() -> None:
     voxels = np.full((600, 500, 2), 40)
-    pictures = slice_pictures(scan_of(voxels, np.eye(4)), np.zeros(voxels.shape, np.uint8), StudyKind("RAS"), {})
+    pictures = page_pictures(scan_of(voxels, np.eye(4)), np.zeros(voxels.shape, np.uint8), StudyKind("RAS"), {})
     assert pictures.described["size"] == (384, 320)
 
 
@@ -59,7 +59,7 @@ def test_a_contour_runs_around_the_masks_pixels_on_the_picture() -> None:
     mask = np.zeros(voxels.shape, np.uint8)
     mask[10:14, 5:15, 1] = 1
     affine_ras = np.diag([-1.0, -1.0, 5.0, 1.0])  # columns to the left, rows to posterior: as on the screen
-    said = slice_pictures(scan_of(voxels, affine_ras), mask, StudyKind("RAS", (0, 100)), {1: "a"}).described
+    said = page_pictures(scan_of(voxels, affine_ras), mask, StudyKind("RAS", (0, 100)), {1: "a"}).described
     assert [[*slice_["paths"]] for slice_ in said["slices"]] == [[], ["1"], []]
     outline = points(said["slices"][1]["paths"]["1"])
     zoom = said["size"][0] / 30
@@ -76,8 +76,8 @@ def test_the_patients_right_is_on_the_left_however_the_file_is_ordered() -> None
     flipped_affine[:3, 0] *= -1
     flipped = scan_of(voxels[::-1], flipped_affine)
     kind = study_kind("hematoma")
-    one = slice_pictures(straight, mask, kind, {1: "a"})
-    other = slice_pictures(flipped, mask[::-1], kind, {1: "a"})
+    one = page_pictures(straight, mask, kind, {1: "a"})
+    other = page_pictures(flipped, mask[::-1], kind, {1: "a"})
     assert one.described == other.described
     assert one.files == other.files
     assert one.described["sides"] == ("R", "L")
@@ -85,7 +85,7 @@ def test_the_patients_right_is_on_the_left_however_the_file_is_ordered() -> None
 
 def test_an_empty_mask_has_no_contours_and_begins_in_the_middle() -> None:
     voxels, _ = head(5)
-    said = slice_pictures(scan_of(voxels), np.zeros(voxels.shape, np.uint8), study_kind("hematoma"), {}).described
+    said = page_pictures(scan_of(voxels), np.zeros(voxels.shape, np.uint8), study_kind("hematoma"), {}).described
     assert said["start"] == 4
     assert said["labels"] == {}
     assert all(slice_["paths"] == {} for slice_ in said["slices"])
@@ -94,7 +94,7 @@ def test_an_empty_mask_has_no_contours_and_begins_in_the_middle() -> None:
 def test_a_study_begins_on_its_largest_slice_and_each_label_has_a_colour() -> None:
     voxels, mask = head(6)
     mask[20:23, 30:33, 2] = 2
-    said = slice_pictures(scan_of(voxels), mask, study_kind("hematoma"), {1: "bleeding"}).described
+    said = page_pictures(scan_of(voxels), mask, study_kind("hematoma"), {1: "bleeding"}).described
     assert said["start"] == 5
     assert {value: label["name"] for value, label in said["labels"].items()} == {"1": "bleeding", "2": "label 2"}
     assert len({label["colour"] for label in said["labels"].values()}) == 2

@@ -17,14 +17,13 @@ import miniature_volumes as volumes
 import nibabel as nib
 import numpy as np
 import pytest
-from miniature_dicom import SAGITTAL, datasets, miniature, save, tilted_miniature
+from miniature_dicom import SAGITTAL, datasets, miniature, save, stack_of_files, tilted_miniature
 from monai.data import load_decathlon_datalist
 from numpy.typing import NDArray
 from pydicom import dcmread
 
 from sliceweave.pipelines.cases import Case, PrepareOptions
 from sliceweave.pipelines.conversion import Converter, source_digest
-from sliceweave.pipelines.dicom_stack import stack_of_files
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.patients import Drawing
 from sliceweave.pipelines.prepare import check, find_cases, prepare

@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 from sliceweave.pipelines.tiles import (
     TILE_HEIGHT_PX,
     TILE_WIDTH_PX,
+    body_box,
     draw_tile,
-    head_box,
     label_colour,
     outlines_px,
     tile_size_px,
@@ -87,17 +87,17 @@ def bright(*boxes: tuple[slice, slice]) -> NDArray[np.uint8]:
 
 def test_the_box_holds_the_head_and_not_the_table() -> None:
     greys = bright(np.s_[10:40, 8:20], np.s_[20:44, 15:35], np.s_[55:57, 0:50])
-    assert head_box(greys, np.zeros_like(greys)) == (slice(6, 48), slice(4, 39))
+    assert body_box(greys, np.zeros_like(greys)) == (slice(6, 48), slice(4, 39))
 
 
 def test_the_box_holds_a_label_outside_the_head() -> None:
     greys = bright(np.s_[10:40, 8:20])
     labels = np.zeros_like(greys)
     labels[1, 50, 45] = 1
-    assert head_box(greys, labels) == (slice(6, 55), slice(4, 50))
+    assert body_box(greys, labels) == (slice(6, 55), slice(4, 50))
 
 
 def test_the_box_of_a_dark_scan_is_all_of_it() -> None:
     dark = bright()
-    rows, columns = head_box(dark, dark)
+    rows, columns = body_box(dark, dark)
     assert dark[0, rows, columns].shape == (60, 50)

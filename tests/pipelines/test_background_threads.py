@@ -7,7 +7,7 @@ import pytest
 import torch
 from monai.data import Dataset
 
-from sliceweave.pipelines.overlap import OneAheadLoader, OneBehind
+from sliceweave.pipelines.background_threads import OneAheadLoader, OneBehind
 
 
 class Counted(Dataset):
