@@ -28,6 +28,7 @@ class SliceStack:
         flags: names of what is odd about it, for a table.
         warnings: a line each of what the user should look at although the volume can be used.
         header: the NIfTI header of the grid where the source has one; its qform, sform and codes are kept.
+        modality: DICOM's word for the images, such as CT; empty where the source does not say.
     """
 
     geometry: Geometry
@@ -36,6 +37,7 @@ class SliceStack:
     flags: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     header: nib.Nifti1Header | None = None
+    modality: str = ""
 
 
 @dataclass(frozen=True, eq=False)

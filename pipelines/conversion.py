@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sliceweave.pipelines.atomic import atomic_file, remove
+from sliceweave.pipelines.bundles import modality_of
 from sliceweave.pipelines.cases import UNKNOWN_PIXEL_SIZE, Case, PrepareOptions, SliceStack
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.file_stamps import FileStamp
@@ -115,11 +116,16 @@ class Converter:
         }
 
     def _odd(self, image: SliceStack, label: SliceStack | None) -> Row:
+        expected = modality_of(self.task.name)
         flags = (*image.flags, *(label.flags if label else ()), *image.geometry.flags)
+        notes = (*image.warnings, *(label.warnings if label else ()))
+        if image.modality not in ("", expected):
+            flags = ("other_modality", *flags)
+            notes = (f"expected {expected}, got the modality {image.modality}; take another series", *notes)
         return {
             "labelled": label is not None,
             "flags": ";".join(dict.fromkeys(flags)),
-            "notes": "; ".join((*image.warnings, *(label.warnings if label else ()))),
+            "notes": "; ".join(notes),
         }
 
     def _amounts(self, counts: NDArray[np.intp] | None, image: SliceStack) -> Row:

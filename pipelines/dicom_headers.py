@@ -83,6 +83,7 @@ class SliceHeader:
     path: Path
     series_uid: str
     series_number: int | None
+    modality: str
     description: str
     instance: int | None
     patient_id: str = field(repr=False)
@@ -141,6 +142,7 @@ def _header(path: Path, dataset: Dataset) -> SliceHeader:
         path,
         series_uid=_text(dataset, "SeriesInstanceUID"),
         series_number=_integer(dataset, "SeriesNumber"),
+        modality=_text(dataset, "Modality"),
         description=_text(dataset, "SeriesDescription"),
         instance=_integer(dataset, "InstanceNumber"),
         patient_id=_text(dataset, "PatientID"),

@@ -41,7 +41,7 @@ def open_series(headers: Headers) -> SliceStack:
     found = {"missing_slices": missing, "doubled_slices": doubled}
     warnings = (*missing, *doubled, *_padding_warnings(slices))
     flags = tuple(flag for flag, lines in found.items() if lines)
-    return SliceStack(geometry, dtype, lambda: _blocks(slices, dtype), flags, warnings)
+    return SliceStack(geometry, dtype, lambda: _blocks(slices, dtype), flags, warnings, modality=slices[0].modality)
 
 
 def _blocks(slices: Headers, dtype: DTypeLike) -> Iterator[NDArray[Any]]:

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -210,6 +210,17 @@ def test_a_tilted_uneven_dicom_series_keeps_the_place_of_every_slice(tmp_path: P
     np.testing.assert_allclose(scan.geometry.to_ras_mm(ends), series.origins_ras_mm, atol=0.01)
     np.testing.assert_allclose(scan.voxels, series.voxels)
     assert {"sheared", "uneven_slices"} <= set(scan.geometry.flags)
+
+
+@pytest.mark.parametrize(("task", "modality"), [("hematoma", "MR"), ("knee_cartilage", "CT")])
+def test_a_series_of_another_modality_is_to_be_looked_at(task: str, modality: str, tmp_path: Path) -> None:
+    for name, of in {"other": modality, "own": {"MR": "CT", "CT": "MR"}[modality]}.items():
+        save(datasets(replace(miniature([5.0, 5.0]), modality=of)), tmp_path / "src" / name)
+    outcome = run(task, tmp_path / "src", tmp_path / "dest")
+    rows = {row["study_id"]: row for row in outcome.rows}
+    assert rows["other"]["flags"].startswith("other_modality")
+    assert f", got the modality {modality}; take another series" in rows["other"]["notes"]
+    assert "modality" not in rows["own"]["flags"] + rows["own"]["notes"]
 
 
 def test_nothing_of_the_patient_reaches_any_file(tmp_path: Path) -> None:
