@@ -6,10 +6,11 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from sliceweave.pipelines.atomic import write_atomically
-from sliceweave.pipelines.cells import Cell, printable
+from sliceweave.pipelines.cells import printable
 from sliceweave.pipelines.columns import CASE_COLUMNS
 from sliceweave.pipelines.comparison import Comparison, Outcome
 from sliceweave.pipelines.printed_tables import PAPERS, Metric, PrintedTable, tables_of
+from sliceweave.pipelines.rows import Row
 from sliceweave.pipelines.tables import Table, read_table
 
 COLUMNS = (
@@ -31,7 +32,6 @@ COLUMNS = (
 COMPARED_CASE_COLUMNS = ("network", "seed", *CASE_COLUMNS)
 _NONE = "–"
 
-Row = dict[str, Cell]
 Values = Mapping[tuple[str, str], Sequence[float]]
 
 

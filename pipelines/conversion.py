@@ -17,6 +17,7 @@ from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.file_stamps import FileStamp
 from sliceweave.pipelines.geometry import Geometry, same_grid
 from sliceweave.pipelines.grid_match import check_same_grid
+from sliceweave.pipelines.patients import is_labelled
 from sliceweave.pipelines.prepare_tasks import PrepareTask
 from sliceweave.pipelines.reading import sidecar_path, write_sidecar
 from sliceweave.pipelines.rows import Row, spacing_text
@@ -71,7 +72,7 @@ class Converter:
         Args:
             source: what `source_digest` gave at that time; empty where nobody asked it.
         """
-        if str(case.label is not None) != str(row["labelled"]):
+        if (case.label is not None) != is_labelled(row):
             return False
         try:
             here = case.image().geometry

@@ -14,8 +14,9 @@ from sliceweave.pipelines.label_maps import WHITE, LabelMap, read_label_map
 from sliceweave.pipelines.mask_measuring import MaskOptions
 from sliceweave.pipelines.mask_sources import MaskStudy, find_masks, with_images
 from sliceweave.pipelines.reading import read_grid
+from sliceweave.pipelines.rows import Row
 from sliceweave.pipelines.score_conventions import CONVENTIONS
-from sliceweave.pipelines.score_summary import ALL, Row
+from sliceweave.pipelines.score_summary import ALL
 from sliceweave.pipelines.score_tables import ScoreTables
 from sliceweave.pipelines.scoring import CaseScore, score_case
 from sliceweave.pipelines.studies import image_suffix

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from sliceweave.networks.catalogue import ENTRIES, TASKS, Entry, build
 from sliceweave.pipelines.cells import Cell
 from sliceweave.pipelines.errors import InputError
+from sliceweave.pipelines.rows import Row
 from sliceweave.pipelines.tables import Table
 
 COLUMNS = ("name", "paper", "table", "row", "parameters", "gflops", "input", "printed_parameters")
@@ -24,8 +25,6 @@ _HEADINGS = {
     "input": "input",
 }  # what a terminal shows; the paper stands before the slash of the name
 _NUMBERS = ("parameters", "printed_parameters", "gflops")
-
-Row = dict[str, Cell]
 
 
 def network_rows(task: str | None = None) -> list[Row]:

@@ -80,7 +80,7 @@ def drawn(rows: Sequence[Row], recorded: Sides, drawing: Drawing) -> dict[str, S
     usable = [row for row in rows if row["status"] == "ok"]
     sides = {side.patient: side.split for side in recorded.values()}
     sides |= {str(row["patient"]): str(row["split"]) for row in usable if row["split"]}
-    labelled = [row for row in usable if str(row["labelled"]) == "True"]
+    labelled = [row for row in usable if is_labelled(row)]
     for some in (labelled, usable):
         sides = draw_splits([str(row["patient"]) for row in some], sides, drawing.shares, drawing.seed)
     patients = {str(row["study_id"]): str(row["patient"]) for row in usable}
@@ -91,6 +91,11 @@ def on_their_sides(rows: Sequence[Row], sides: Sides) -> list[Row]:
     """The rows with the side that each study has on record; empty for one that has none yet."""
     none = Side("", "")
     return [row | {"split": sides.get(str(row["study_id"]), none).split} for row in rows]
+
+
+def is_labelled(row: Row) -> bool:
+    """Whether the study of a row of `dataset.csv` has a label; the row may have been read from the file."""
+    return str(row["labelled"]) == "True"
 
 
 def _objection(patient: str, sides: set[str]) -> str:

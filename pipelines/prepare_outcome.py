@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sliceweave.pipelines.patients import is_labelled
 from sliceweave.pipelines.rows import Row
 from sliceweave.pipelines.splits import SPLITS
 
@@ -40,7 +41,7 @@ class Outcome:
     def summary(self, dest: Path | None) -> str:
         """Counts, and a line for each study that is not as it should be."""
         what = f"prepared in {dest}" if dest else "usable"
-        sides = Counter(str(row["split"]) if str(row["labelled"]) == "True" else "unlabelled" for row in self.usable)
+        sides = Counter(str(row["split"]) if is_labelled(row) else "unlabelled" for row in self.usable)
         named = (*SPLITS, "unlabelled") if sides["unlabelled"] else SPLITS
         counts = ", ".join(f"{sides[side]} {side}" for side in named) if dest else "nothing was written"
         lines = [
@@ -60,7 +61,7 @@ class Outcome:
 
 def _label_lines(rows: Sequence[Row]) -> list[str]:
     """How often each label is there, so that a wrong coding is seen."""
-    labelled = [row for row in rows if str(row["labelled"]) == "True"]
+    labelled = [row for row in rows if is_labelled(row)]
     columns = [column for row in labelled[:1] for column in row if column.endswith("_slices")]
     return [
         f"{column.removesuffix('_slices')} in {sum(str(row[column]) != '0' for row in labelled)} of "

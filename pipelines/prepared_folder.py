@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from sliceweave.pipelines.atomic import make_folder, write_atomically
 from sliceweave.pipelines.bundles import modality_of
 from sliceweave.pipelines.errors import InputError
-from sliceweave.pipelines.patients import Side, on_their_sides
+from sliceweave.pipelines.patients import Side, is_labelled, on_their_sides
 from sliceweave.pipelines.rows import Row
 from sliceweave.pipelines.splits import SPLITS
 from sliceweave.pipelines.studies import file_stem
@@ -52,7 +52,7 @@ class PreparedFolder:
 
     def holds(self, row: Row) -> bool:
         """Whether the study of a row is finished and its files are in place."""
-        folders = FOLDERS if str(row["labelled"]) == "True" else FOLDERS[:1]
+        folders = FOLDERS if is_labelled(row) else FOLDERS[:1]
         return row["status"] == "ok" and all(self._file(folder, str(row["study_id"])).is_file() for folder in folders)
 
     def save(self, rows: Sequence[Row]) -> None:
@@ -111,7 +111,7 @@ class PreparedFolder:
             "sides": self.sides,
             "sources": self.sources,
         }
-        labelled = [row for row in rows if str(row["labelled"]) == "True"]
+        labelled = [row for row in rows if is_labelled(row)]
         for split in SPLITS:
             content[split] = [self._item(row) for row in labelled if row["split"] == split]
             content[f"num{split.capitalize()}"] = len(content[split])
@@ -120,7 +120,7 @@ class PreparedFolder:
 
     def _item(self, row: Row) -> dict[str, str]:
         study_id = str(row["study_id"])
-        folders = FOLDERS if str(row["labelled"]) == "True" else FOLDERS[:1]
+        folders = FOLDERS if is_labelled(row) else FOLDERS[:1]
         files = {folder[:-1]: f"{folder}/{self._file(folder, study_id).name}" for folder in folders}
         return {"study_id": study_id, "patient": str(row["patient"]), **files}
 

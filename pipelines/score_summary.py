@@ -18,13 +18,12 @@ import numpy as np
 import pandas as pd
 
 from sliceweave.pipelines.agreement import Agreement, agreement
-from sliceweave.pipelines.cells import Cell
 from sliceweave.pipelines.columns import METRICS, SUMMARY_COLUMNS
 from sliceweave.pipelines.lesion_detection import Detection
 from sliceweave.pipelines.mean_interval import mean_interval
+from sliceweave.pipelines.rows import Row
 from sliceweave.pipelines.scoring import CaseScore, LabelScore, Overlap, mean_iou, pixel_accuracy
 
-Row = dict[str, Cell]
 Values = Mapping[str, float | None]
 
 ALL = "all"

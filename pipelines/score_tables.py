@@ -7,7 +7,8 @@ from typing import final
 
 from sliceweave.pipelines.atomic import make_folder, remove
 from sliceweave.pipelines.columns import CASE_COLUMNS, FAILED_COLUMNS, SUMMARY_COLUMNS
-from sliceweave.pipelines.score_summary import Row, summary_rows
+from sliceweave.pipelines.rows import Row
+from sliceweave.pipelines.score_summary import summary_rows
 from sliceweave.pipelines.scoring import CaseScore
 from sliceweave.pipelines.tables import Table
 
