@@ -26,13 +26,13 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import yaml
+from detection import auc
 from machine import machine_and_torch
 from monai.bundle import ConfigWorkflow
 from numpy.typing import NDArray
 from real_heads import FOR_TRAINING, Head, heads, healthy_paths
 from real_kinds import kind_table
 from real_overlays import write_overlays
-from scipy.stats import mannwhitneyu
 
 from sliceweave.pipelines.bundles import bundle_root
 from sliceweave.pipelines.reading import read_grid
@@ -99,12 +99,6 @@ def overlap_of(head: Head, mask: NDArray[np.bool_]) -> Overlap:
 
 def pooled_dice(results: Iterable[Result]) -> float:
     return sum((overlap_of(r.head, r.mask) for r in results), start=Overlap(0, 0, 0, 0)).dice
-
-
-def auc(scores: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:
-    """Chance that a slice with haemorrhage scores above one without; ties count half."""
-    statistic = mannwhitneyu(scores[truth], scores[~truth]).statistic
-    return float(statistic / (truth.sum() * (~truth).sum()))
 
 
 def report_detection(results: list[Result], scores: dict[str, NDArray[np.float64]]) -> None:

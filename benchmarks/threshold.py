@@ -4,7 +4,8 @@ STUDIES is a prepared or generated folder with images/ and labels/ that training
 another seed and other heads. The hematoma bundle's network runs once over each; every threshold, and every probability
 that some voxel of a lesion must exceed, is then tried on what it gives on the scan's own grid. Columns are that
 certainty, 0 for none; rows the threshold; values the mean Dice of the studies that bleed, the mean of their relative
-volume differences, and the mean false alarm in ml of those that do not bleed.
+volume differences, and the mean false alarm in ml of those that do not bleed. Below them, how well the scores of
+`slices.csv`, which know of neither, tell slices that bleed from slices without any blood.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from typing import Any
 import cc3d
 import numpy as np
 import pandas as pd
+from detection import auc
 from ignite.engine import Events
 from machine import machine_and_torch
 from monai.bundle import ConfigWorkflow
@@ -23,12 +25,15 @@ from scipy import ndimage
 
 from sliceweave.pipelines.bundles import bundle_root
 from sliceweave.pipelines.reading import read_grid, read_scan
+from sliceweave.pipelines.volumetry import slice_areas_mm2
+from sliceweave.transforms.slice_scores import SLICE_SCORES
 
 THRESHOLDS = (0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
 CERTAINTIES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
 WITH_PROBABILITY = [
     "@activation",
     "@place",
+    {"_target_": "sliceweave.transforms.SliceScoresd", "keys": "pred"},
     {"_target_": "CopyItemsd", "keys": "pred", "names": "probability"},
     "@certainty",
     {
@@ -43,19 +48,25 @@ WITH_PROBABILITY = [
 ]
 """In place of the bundle's postprocessing, which never has probabilities at the scan's size."""
 
+BLEEDING_MM2 = (50.0, 200.0)
+"""Blood in a slice that counts as bleeding; less is left out."""
+
 
 class Sweep:
-    """Handler of the inference engine: a row for each study, threshold and certainty."""
+    """Handler of the inference engine: a row for each study, threshold and certainty, and one for each slice."""
 
     def __init__(self, labels: Path) -> None:
         self.labels = labels
         self.rows: list[dict[str, Any]] = []
+        self.slices: list[pd.DataFrame] = []
 
     def __call__(self, engine: Any) -> None:
         (case,), (output,) = engine.state.batch, engine.state.output
         name = case["study_id"]
         truth = read_scan(self.labels / f"{name}.nii.gz").voxels > 0
         geometry, _ = read_grid(self.labels / f"{name}.nii.gz", name)
+        areas_mm2 = slice_areas_mm2(truth, geometry)
+        self.slices.append(pd.DataFrame({"score": output[SLICE_SCORES][0], "blood_mm2": areas_mm2}))
         probability = output["probability"].as_tensor()[0].cpu().numpy()
         held = ndimage.find_objects((probability > min(THRESHOLDS)).astype(np.uint8))
         box = held[0] if held else (slice(1),) * 3
@@ -87,8 +98,8 @@ def rows_of(
     return rows
 
 
-def swept(arguments: argparse.Namespace, results: Path) -> pd.DataFrame:
-    """Rows of all studies."""
+def swept(arguments: argparse.Namespace, results: Path) -> Sweep:
+    """What the network gives on all studies, tried."""
     root = bundle_root("hematoma")
     places = {"bundle_root": str(root), "dataset_dir": str(arguments.studies / "images"), "output_dir": str(results)}
     options = {"postprocessing::transforms": WITH_PROBABILITY, "pictures": False, "sure": 0}
@@ -102,7 +113,16 @@ def swept(arguments: argparse.Namespace, results: Path) -> pd.DataFrame:
     flow.evaluator.add_event_handler(Events.ITERATION_COMPLETED, sweep)
     flow.run()
     flow.finalize()
-    return pd.DataFrame(sweep.rows)
+    return sweep
+
+
+def detection(slices: pd.DataFrame, bleeding_mm2: float) -> str:
+    """How well the scores tell slices with more blood than that from slices without any."""
+    bleeds, is_clear = slices["blood_mm2"] > bleeding_mm2, slices["blood_mm2"] == 0
+    asked = slices[bleeds | is_clear]
+    found = auc(asked["score"].to_numpy(), bleeds[asked.index].to_numpy())
+    counted = f"{bleeds.sum()} slices with more than {bleeding_mm2:g} mm² of blood, {is_clear.sum()} without"
+    return f"AUC {found:.3f} ({counted})"
 
 
 def main() -> None:
@@ -111,7 +131,8 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, help="weights; the shipped ones by default")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as results:
-        rows = swept(arguments, Path(results))
+        sweep = swept(arguments, Path(results))
+    rows, slices = pd.DataFrame(sweep.rows), pd.concat(sweep.slices, ignore_index=True)
     bleeding = rows.dropna(subset="dice")["study_id"].nunique()
     for title, column in {
         f"mean Dice, {bleeding} studies that bleed": "dice",
@@ -120,7 +141,10 @@ def main() -> None:
     }.items():
         table = rows.pivot_table(index="threshold", columns="certainty", values=column)
         print(f"\n{title}:\n{table.to_string(float_format='%.3f')}")
-    print(f"\n{machine_and_torch()}")
+    print()
+    for bleeding_mm2 in BLEEDING_MM2:
+        print(detection(slices, bleeding_mm2))
+    print(machine_and_torch())
 
 
 if __name__ == "__main__":
