@@ -27,17 +27,17 @@ def tile_size(x: torch.Tensor) -> int:
 def affinity_sums(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     """`rectified_affinity`, block by block."""
     tile = tile_size(query)
-    shape = [query.shape[0], value.shape[1], query.shape[2]]
     wide = torch.promote_types(value.dtype, torch.float32)
     dtype = value.dtype if value.dtype == torch.bfloat16 else wide
     query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
-    sums = torch.zeros(shape, dtype=wide, device=value.device)
-    for i in range(0, query.shape[2], tile):
-        columns = sums[:, :, i : i + tile]
+    columns = []  # nothing is written in place: OpenVINO would lose it
+    for part in query.split(tile, dim=2):
+        sums = torch.zeros([query.shape[0], value.shape[1], part.shape[2]], dtype=wide, device=value.device)
         for j in range(0, key.shape[2], tile):
-            affinity = torch.bmm(key[:, :, j : j + tile].transpose(1, 2), query[:, :, i : i + tile]).relu_()
-            columns += torch.bmm(value[:, :, j : j + tile], affinity)
-    return sums
+            affinity = torch.bmm(key[:, :, j : j + tile].transpose(1, 2), part).relu()
+            sums = sums + torch.bmm(value[:, :, j : j + tile], affinity)
+        columns.append(sums)
+    return torch.cat(columns, dim=2)
 
 
 class RectifiedAffinity(torch.autograd.Function):

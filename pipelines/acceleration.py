@@ -11,6 +11,7 @@ import torch
 
 from sliceweave.pipelines.errors import InputError
 from sliceweave.pipelines.folding import fold_batch_norms
+from sliceweave.pipelines.openvino_network import OpenVinoNetwork, has_openvino
 from sliceweave.pipelines.options import yes_or_no
 
 logger = logging.getLogger(__name__)
@@ -61,10 +62,11 @@ def for_inference(
     Batch normalisation goes into the convolutions before it. Channels come last where that layout serves.
 
     Args:
-        compile: compiled by `torch.compile`, once a run: pays from some thousand slices.
+        compile: `openvino`: run by OpenVINO, which pays from some studies; `auto`: so where it is installed and the
+            device a processor; true: compiled by `torch.compile`, once a run, which pays from some thousand slices.
 
     Raises:
-        InputError: `compile` on a machine that cannot.
+        InputError: `compile` on a machine that cannot, or none of these.
     """
     keep_freed_memory()
     network.eval()
@@ -74,7 +76,29 @@ def for_inference(
         for layer in network.modules():
             if isinstance(layer, torch.nn.Conv2d) and layer.in_channels == 1:
                 layer.register_forward_pre_hook(_channel_last)
-    return compiled(network) if yes_or_no(compile, "compile") else network
+    match chosen_compiler(compile, device):
+        case "openvino":
+            return OpenVinoNetwork(network)
+        case "torch":
+            return compiled(network)
+    return network
+
+
+def chosen_compiler(value: Any, device: torch.device | str) -> str:
+    """`openvino`, `torch` or `none`, as `--compile` and the machine have it.
+
+    Raises:
+        InputError: none of auto, openvino, true and false; OpenVINO on anything but a processor.
+    """
+    told, kind = str(value).lower(), torch.device(device).type
+    if told == "openvino" and kind != "cpu":
+        raise InputError(f"--compile openvino is for processors, the device is {kind}: add --device cpu")
+    if told == "auto":
+        told = "openvino" if kind == "cpu" and has_openvino() else "false"
+    choices = {"openvino": "openvino", "true": "torch", "false": "none"}
+    if told not in choices:
+        raise InputError(f"--compile is auto, openvino, True or False, got {value!r}")
+    return choices[told]
 
 
 def _channel_last(_layer: torch.nn.Module, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:

@@ -50,8 +50,10 @@ def config_files(task: str, stages: list[str], root: Path | None = None) -> list
 
 
 def workflow(task: str, stages: list[str], overrides: Overrides, root: Path | None = None) -> ConfigWorkflow:
-    """The workflow of stages that merge in order, not yet initialised."""
-    kind = "infer" if stages[0] == "inference" else "train"
+    """The workflow of stages that merge in order, not yet initialised; inference by torch, which begins sooner."""
+    kind = "train"
+    if stages[0] == "inference":
+        kind, overrides = "infer", {"compile": False, **overrides}
     files, where = config_files(task, stages, root), str(root or bundle_root(task))
     return ConfigWorkflow(config_file=files, workflow_type=kind, bundle_root=where, logging_file=False, **overrides)
 
