@@ -40,7 +40,7 @@ BEGUN_WITH_lung_infection := --slab 1 --epochs 10 --learning_rate 0.002 --lr_dec
 
 .venv/installed: setup.cfg pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[openvino]'
 	touch $@
 
 .venv/installed-dev: .venv/installed

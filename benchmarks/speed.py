@@ -38,7 +38,13 @@ from sliceweave.pipelines.bundles import bundle_root, tasks
 HERE = Path(__file__).parent
 MARKERS = "<!-- speed: begin -->", "<!-- speed: end -->"
 MIB = 1 << 20
-WAYS = ("sliceweave", "sliceweave, bf16 off", "MONAI tutorial, float32")
+WAYS: dict[str, dict[str, bool]] = {  # and the options that make it so
+    "sliceweave": {},
+    "sliceweave, without OpenVINO": {"compile": False},
+    "sliceweave, nor bf16": {"compile": False, "bf16": False},
+    "MONAI tutorial, float32": {},
+}
+OURS, PEER = "sliceweave", "MONAI tutorial, float32"
 
 
 class Cost(NamedTuple):
@@ -99,18 +105,18 @@ def process(command: Sequence[str]) -> tuple[Cost, str]:
 
 
 def command(way: str, task: str, studies: Path, results: Path) -> list[str]:
-    if way.startswith("MONAI"):
+    if way == PEER:
         return [sys.executable, str(HERE / "speed_peer.py"), task, str(studies), str(results)]
     root = bundle_root(task)
     options = {"bundle_root": root, "config_file": root / "configs/inference.yaml", "dataset_dir": studies}
-    options |= {"output_dir": results} | ({"bf16": False} if way.endswith("off") else {})
+    options |= {"output_dir": results, **WAYS[way]}
     typed = [part for name, value in options.items() for part in (f"--{name}", str(value))]
     return [sys.executable, "-m", "monai.bundle", "run", *typed]
 
 
 def seconds_of(way: str, said: str, results: Path) -> list[float]:
     """Of each study, as the process itself took them."""
-    if way.startswith("MONAI"):
+    if way == PEER:
         return list(json.loads(said.strip().splitlines()[-1]))
     return list(pd.read_csv(results / "volumes.csv").drop_duplicates("study_id")["seconds"])
 
@@ -162,7 +168,7 @@ def end_to_end(settings: Settings, task: str, ways: Sequence[str], studies: int)
 def bundles(settings: Settings) -> pd.DataFrame:
     """Ours and MONAI's chain for each bundle, once: some take minutes."""
     chosen, once = [task for task in tasks() if task != "hematoma"], replace(settings, runs=1)
-    tables = {task: end_to_end(once, task, (WAYS[0], WAYS[-1]), 3) for task in settings.sizes(chosen[:1], chosen)}
+    tables = {task: end_to_end(once, task, (OURS, PEER), 3) for task in settings.sizes(chosen[:1], chosen)}
     return pd.concat(tables, names=["bundle", "way"])
 
 
@@ -188,8 +194,8 @@ def training(settings: Settings) -> pd.DataFrame:
 
 
 def compiling(settings: Settings) -> pd.DataFrame:
-    found = pd.Series(passes("compile", settings), name="")
-    return found.rename(lambda name: name if "pays" in name else f"{name}, s").to_frame().T
+    found = pd.DataFrame(passes("compile", settings)).T
+    return found.rename(columns=lambda name: name if "pays" in name else f"{name}, s")
 
 
 def network_passes(settings: Settings) -> pd.DataFrame:
@@ -207,7 +213,7 @@ def least(settings: Settings) -> pd.DataFrame:
     As if the network ran at the rate of a large matrix product, all else shared the cores without loss, and no slice
     were looked at twice.
     """
-    peer_s = end_to_end(settings, "hematoma", WAYS[-1:], 3)["warm s"].iloc[0]
+    peer_s = end_to_end(settings, "hematoma", [PEER], 3)["warm s"].iloc[0]
     found = stage_seconds(settings)
     slices = int(found["slices asked"])
     (network,) = passes("passes", replace(settings, quick=True))
@@ -224,12 +230,12 @@ def growth(settings: Settings) -> pd.DataFrame:
     for slices in settings.sizes((8, 32), (8, 32, 128, 512, 1000)):
         folder, results = cohort(settings, "hematoma", 2, slices), settings.folder / "results"
         shutil.rmtree(results, ignore_errors=True)
-        cost, said = process(command(WAYS[0], "hematoma", folder, results))
-        rows.append(("slices", slices, seconds_of(WAYS[0], said, results)[-1], cost.peak_mib, cost.private_mib))
+        cost, said = process(command(OURS, "hematoma", folder, results))
+        rows.append(("slices", slices, seconds_of(OURS, said, results)[-1], cost.peak_mib, cost.private_mib))
     for studies in settings.sizes((1, 4), (1, 10, 50, 200)):
         folder, results = cohort(settings, "hematoma", studies), settings.folder / "results"
         shutil.rmtree(results, ignore_errors=True)
-        cost, said = process(command(WAYS[0], "hematoma", folder, results))
+        cost, said = process(command(OURS, "hematoma", folder, results))
         rows.append(("studies", studies, cost.wall_s, cost.peak_mib, cost.private_mib))
     widths = passes("slabs", settings)
     rows += [("slab width", int(width), seconds, np.nan, np.nan) for width, seconds in widths.items()]
@@ -254,9 +260,7 @@ def gpu(settings: Settings) -> pd.DataFrame:
     if not name:
         columns = ("warm s", "s a slice", "its matrix rate, TFLOP/s", "share of that rate")
         return pd.DataFrame(dict.fromkeys(columns, "not measured"), index=["no GPU here"])
-    warm_s = end_to_end(settings, "hematoma", WAYS[:1], 5)["warm s"].iloc[
-        0
-    ]  # the bundle takes a GPU where there is one
+    warm_s = end_to_end(settings, "hematoma", [OURS], 5)["warm s"].iloc[0]  # the bundle takes a GPU where there is one
     return pd.DataFrame({"warm s": warm_s, **passes("gpu", settings)}, index=[name])
 
 
@@ -264,10 +268,12 @@ def tables(settings: Settings) -> dict[str, Callable[[], pd.DataFrame]]:
     """What measures each table, by its title."""
     grown = cache(partial(growth, settings))
     return {
-        "Hematoma, 512×512×32, end to end": lambda: end_to_end(settings, "hematoma", WAYS, 3 if settings.quick else 5),
+        "Hematoma, 512×512×32, end to end": partial(
+            end_to_end, settings, "hematoma", [*WAYS], 3 if settings.quick else 5
+        ),
         "Stages of one study": partial(stages, settings),
         "Training, the hematoma bundle's compact recipe": partial(training, settings),
-        "`--compile True`, one slice of the shipped hematoma network": partial(compiling, settings),
+        "`--compile`, one slice of the shipped hematoma network": partial(compiling, settings),
         "Growth": lambda: grown().set_index("against"),
         "Straight lines through it": lambda: fits(grown()),
         "The other bundles, end to end": partial(bundles, settings),

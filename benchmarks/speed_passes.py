@@ -24,6 +24,7 @@ from sliceweave.networks import InceptionResUNet, LGNet, SelfAttentionUNet  # no
 from sliceweave.pipelines.acceleration import for_inference, slices_a_batch, use_bf16  # noqa: E402
 from sliceweave.pipelines.bundles import bundle_root  # noqa: E402
 from sliceweave.pipelines.network_table import operations  # noqa: E402
+from sliceweave.pipelines.openvino_network import has_openvino  # noqa: E402
 
 IMPORTED_S = time.perf_counter() - BEGAN
 MATRIX_SIDE, GPU_MATRIX_SIDE = 2048, 8192
@@ -112,27 +113,36 @@ def network_passes(names: list[str], runs: int) -> list[dict[str, Any]]:
 
         floor = operations(make().to("meta"), shape[1:]) / rate
         ways: dict[str, Callable[[], None]] = {"float32": plainly} if floor < LONG_FLOOR_S else {}
-        ways |= {"ours": quickly} | ({"ours, bf16": partial(quickly, bf16=True)} if is_bf16 else {})
+        ways |= {"torch": quickly} | ({"torch, bf16": partial(quickly, bf16=True)} if is_bf16 else {})
+        if has_openvino() and floor < LONG_FLOOR_S:  # attention over so many pixels cannot be translated
+            by_openvino = partial(quickly, for_inference(copy.deepcopy(plain), compile="openvino"))
+            ways |= {"OpenVINO": by_openvino}
+            ways |= {"OpenVINO, bf16": partial(by_openvino, bf16=True)} if is_bf16 else {}
         rows.append({"network": name, **medians(ways, runs), "floor": floor})
     return rows
 
 
-def compiling(name: str, runs: int) -> dict[str, float]:
-    """What `--compile True` costs at first and saves with each slice, in float32."""
+def compiling(name: str, runs: int) -> dict[str, dict[str, float]]:
+    """What `--compile` costs at first and saves with each slice, in float32, by who translates."""
     make, shape = PASSES[name]
     plain, image = for_inference(make()), torch.rand(shape)
-    translated = for_inference(copy.deepcopy(plain), compile=True)
 
     def once(network: torch.nn.Module) -> None:
         with torch.inference_mode():
             network(image)
 
-    began = time.perf_counter()
-    once(translated)
-    first_s = time.perf_counter() - began
-    seconds = medians({"as it is": partial(once, plain), "compiled": partial(once, translated)}, 5 * runs)
-    saved_s = seconds["as it is"] - seconds["compiled"]
-    return {"compiling": first_s, **seconds, "slices until it pays": first_s / saved_s if saved_s > 0 else math.inf}
+    once(plain)
+    found = {}
+    for how in ("openvino", "true"):
+        translated = for_inference(copy.deepcopy(plain), compile=how)
+        began = time.perf_counter()
+        once(translated)
+        first_s = time.perf_counter() - began
+        seconds = medians({"as it is": partial(once, plain), "translated": partial(once, translated)}, 5 * runs)
+        saved_s = seconds["as it is"] - seconds["translated"]
+        pays = first_s / saved_s if saved_s > 0 else math.inf
+        found[how] = {"translating": first_s, **seconds, "slices until it pays": pays}
+    return found
 
 
 def training(studies: Path, runs: int) -> dict[str, float]:

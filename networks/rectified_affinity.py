@@ -4,6 +4,9 @@ import math
 from typing import Any
 
 import torch
+from torch.nn import functional as F
+
+_MOST_TRACED = 128
 
 
 def rectified_affinity(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
@@ -25,16 +28,24 @@ def tile_size(x: torch.Tensor) -> int:
 
 
 def affinity_sums(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    """`rectified_affinity`, block by block."""
+    """`rectified_affinity`, block by block.
+
+    Raises:
+        RuntimeError: traced, where so many blocks would be written down that it would take minutes and gigabytes.
+    """
     tile = tile_size(query)
+    blocks = math.ceil(query.shape[2] / tile) * math.ceil(key.shape[2] / tile)
+    if torch.jit.is_tracing() and blocks > _MOST_TRACED:
+        raise RuntimeError(f"{blocks} blocks of affinities are too many to trace, {_MOST_TRACED} at most")
     wide = torch.promote_types(value.dtype, torch.float32)
     dtype = value.dtype if value.dtype == torch.bfloat16 else wide
     query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
-    columns = []  # nothing is written in place: OpenVINO would lose it
+    columns = []
     for part in query.split(tile, dim=2):
         sums = torch.zeros([query.shape[0], value.shape[1], part.shape[2]], dtype=wide, device=value.device)
         for j in range(0, key.shape[2], tile):
-            affinity = torch.bmm(key[:, :, j : j + tile].transpose(1, 2), part).relu()
+            cosines = torch.bmm(key[:, :, j : j + tile].transpose(1, 2), part)
+            affinity = F.relu(cosines, inplace=not torch.jit.is_tracing())  # OpenVINO loses what is done in place
             sums = sums + torch.bmm(value[:, :, j : j + tile], affinity)
         columns.append(sums)
     return torch.cat(columns, dim=2)

@@ -23,8 +23,8 @@ class OpenVinoNetwork(torch.nn.Module):
     """Logits of another network on a processor: `(B, C, *S)` → `(B, K, *S)`, in bf16 under autocast, else in float32.
 
     The network is translated for the shape that is asked first, which takes a second or two; images of any other shape
-    go to the network itself. So do all, and a warning says so, if the translation gives other logits than the network:
-    both are asked about the first image, and about noise.
+    go to the network itself. So do all, and a warning says so, if it cannot be translated, or if the translation gives
+    other logits: both are asked about the first image, and about noise.
 
     Args:
         network: in evaluation mode.
@@ -52,19 +52,18 @@ class OpenVinoNetwork(torch.nn.Module):
 
     def _translate(self, image: torch.Tensor) -> None:
         logger.info("translating the network for OpenVINO")
+        reason = ""
         with torch.inference_mode(False), torch.no_grad(), torch.autocast("cpu", enabled=False):
             examples = image.clone(), torch.rand(image.shape)
             try:
                 self._model = _translated(self.network, examples[0])
-                is_right = all(_is_close(self._asked(one), self.network(one)) for one in examples)
+                if not all(_is_close(self._asked(one), self.network(one)) for one in examples):
+                    reason = "its logits would be others"
             except Exception as error:  # whatever it cannot do, OpenVINO raises what it likes
-                logger.debug("OpenVINO: %s", error)
-                is_right = False
-        if not is_right:
+                reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:160]
+        if reason:
             self._model = None
-            logger.warning(
-                "OpenVINO does not give this network's logits: torch runs it, no sooner than with --compile False"
-            )
+            logger.warning("OpenVINO cannot run this network (%s): torch does; --compile False does not try", reason)
 
     def _asked(self, image: torch.Tensor, is_bf16: bool = False) -> torch.Tensor:
         if is_bf16 not in self._requests:

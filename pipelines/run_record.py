@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime, timezone
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, final
 
@@ -22,6 +23,7 @@ from sliceweave.pipelines.study_kind import StudyKind
 RUN_FILE = "run.json"
 _OBJECTS = ("versions", "model", "study_kind", "options")
 _PACKAGES = ("sliceweave", "monai", "torch", "numpy")
+_RUNTIME = "openvino"  # runs networks where it is installed
 
 
 class DescribedModel(Protocol):
@@ -61,10 +63,11 @@ class RunRecord:
             "version": model.version,
             "labels": {str(v): n for v, n in model.labels.items()},
         }
+        packages = [*_PACKAGES, *([_RUNTIME] if find_spec(_RUNTIME) else [])]
         self._content: dict[str, Any] = {
             "command": command_line(),
             "working_folder": os.getcwd(),
-            "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+            "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
             "machine": platform.platform(),
             "model": described,
             "study_kind": asdict(study_kind),

@@ -60,3 +60,12 @@ def test_memory_grows_linearly_forward_and_backward() -> None:
     assert max(abs(event.cpu_memory_usage) for event in profile.events()) < 50e6
     held = torch.cumsum(torch.tensor([event.self_cpu_memory_usage for event in profile.events()]), 0)
     assert held.max() < 50e6
+
+
+def test_what_is_too_large_to_be_written_down_block_by_block_is_not_traced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "tile_size", lambda _: 2)
+    small, large = (tuple(x.detach() for x in inputs(n, n)) for n in (22, 24))
+    traced = torch.jit.trace(affinity_sums, small)
+    torch.testing.assert_close(traced(*small), dense(*small), rtol=0, atol=1e-12)
+    with pytest.raises(RuntimeError, match="144 blocks of affinities are too many to trace, 128 at most"):
+        torch.jit.trace(affinity_sums, large)
