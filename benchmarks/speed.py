@@ -38,13 +38,13 @@ from sliceweave.pipelines.bundles import bundle_root, tasks
 HERE = Path(__file__).parent
 MARKERS = "<!-- speed: begin -->", "<!-- speed: end -->"
 MIB = 1 << 20
+OURS, BY_TORCH, PEER = "sliceweave", "sliceweave, by torch", "MONAI tutorial, float32"
 WAYS: dict[str, dict[str, bool]] = {  # and the options that make it so
-    "sliceweave": {},
-    "sliceweave, without OpenVINO": {"compile": False},
-    "sliceweave, nor bf16": {"compile": False, "bf16": False},
-    "MONAI tutorial, float32": {},
+    OURS: {},
+    BY_TORCH: {"compile": False},
+    f"{BY_TORCH} in float32": {"compile": False, "bf16": False},
+    PEER: {},
 }
-OURS, PEER = "sliceweave", "MONAI tutorial, float32"
 
 
 class Cost(NamedTuple):
@@ -166,9 +166,9 @@ def end_to_end(settings: Settings, task: str, ways: Sequence[str], studies: int)
 
 
 def bundles(settings: Settings) -> pd.DataFrame:
-    """Ours and MONAI's chain for each bundle, once: some take minutes."""
+    """Ours, with OpenVINO and without, and MONAI's chain for each bundle, once: some take minutes."""
     chosen, once = [task for task in tasks() if task != "hematoma"], replace(settings, runs=1)
-    tables = {task: end_to_end(once, task, (OURS, PEER), 3) for task in settings.sizes(chosen[:1], chosen)}
+    tables = {task: end_to_end(once, task, (OURS, BY_TORCH, PEER), 3) for task in settings.sizes(chosen[:1], chosen)}
     return pd.concat(tables, names=["bundle", "way"])
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from monai.data import MetaTensor
+from monai.inferers import SlidingWindowInferer
 
 from sliceweave.networks import EASUNet, InceptionResUNet, LGNet, RAUNet, SelfAttentionUNet
 from sliceweave.pipelines import openvino_network
@@ -52,6 +54,16 @@ def test_images_of_another_shape_go_to_the_network_itself() -> None:
     with torch.inference_mode():
         translated(image_for(network, 32, 32))
         assert torch.equal(translated(wide), network(wide))
+
+
+def test_blocks_of_a_volume_are_translated_too(caplog: pytest.LogCaptureFixture) -> None:
+    torch.manual_seed(0)
+    network, volume = for_inference(SelfAttentionUNet(3, 1, 1, (4, 8))), MetaTensor(torch.rand(1, 1, 24, 16, 20))
+    inferer = SlidingWindowInferer((16, 16, 16), overlap=0.25)
+    with torch.inference_mode():
+        expected, found = (inferer(volume, asked) for asked in (network, OpenVinoNetwork(network)))
+    assert not caplog.records
+    torch.testing.assert_close(found.as_tensor(), expected.as_tensor(), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("reason", ["its logits would be others", "no such operation"])
