@@ -6,8 +6,6 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-_MOST_TRACED = 128
-
 
 def rectified_affinity(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     """Σ_j ReLU(k_j·q_i)·v_j for `(B, D, N)`, `(B, D, M)`, `(B, E, M)` → `(B, E, N)`, in float32 at least.
@@ -35,8 +33,9 @@ def affinity_sums(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -
     """
     tile = tile_size(query)
     blocks = math.ceil(query.shape[2] / tile) * math.ceil(key.shape[2] / tile)
-    if torch.jit.is_tracing() and blocks > _MOST_TRACED:
-        raise RuntimeError(f"{blocks} blocks of affinities are too many to trace, {_MOST_TRACED} at most")
+    most = 128
+    if torch.jit.is_tracing() and blocks > most:
+        raise RuntimeError(f"{blocks} blocks of affinities are too many to trace, {most} at most")
     wide = torch.promote_types(value.dtype, torch.float32)
     dtype = value.dtype if value.dtype == torch.bfloat16 else wide
     query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)

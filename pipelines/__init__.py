@@ -30,7 +30,7 @@ Scores of masks and volumes:
     scoring agreement mean_interval score_summary score_conventions score_tables strata strata_tables strata_report
     evaluation conformal calibration
 Networks with weights, at work:
-    wider_weights checkpoints model folding acceleration inferers tta
+    wider_weights checkpoints model folding openvino_network acceleration inferers tta
 Training:
     sampling cuts volume_files volume_cache datasets averaging batch_norm training_logs
 Records of studies, and the tables made of them:

@@ -93,7 +93,6 @@ def _request(model: Any, is_bf16: bool) -> Any:
     settings = {
         "INFERENCE_PRECISION_HINT": "bf16" if is_bf16 else "f32",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        "CPU_DENORMALS_OPTIMIZATION": True,
     }
     return Core().compile_model(model, "CPU", settings).create_infer_request()
 
