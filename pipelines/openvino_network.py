@@ -4,6 +4,7 @@ import importlib.util
 import logging
 import sys
 import warnings
+from functools import cache
 from typing import Any
 
 import torch
@@ -87,14 +88,20 @@ def _translated(network: torch.nn.Module, image: torch.Tensor) -> Any:
     return model
 
 
-def _request(model: Any, is_bf16: bool) -> Any:
+@cache
+def _core() -> Any:
+    """One for all networks, and for good: when the first of two goes, signals find their handlers' stack gone with it."""
     from openvino import Core
 
+    return Core()
+
+
+def _request(model: Any, is_bf16: bool) -> Any:
     settings = {
         "INFERENCE_PRECISION_HINT": "bf16" if is_bf16 else "f32",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
     }
-    return Core().compile_model(model, "CPU", settings).create_infer_request()
+    return _core().compile_model(model, "CPU", settings).create_infer_request()
 
 
 def _keep_silent() -> None:

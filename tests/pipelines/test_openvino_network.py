@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -90,6 +91,24 @@ def test_torch_runs_what_openvino_cannot_and_the_user_is_told(
             assert torch.equal(translated(image), network(image))
     told = f"OpenVINO cannot run this network ({reason}): torch does; --compile False does not try"
     assert warnings_in(caplog) == [told]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="has no such signals")
+def test_signals_are_handled_when_a_network_is_gone() -> None:
+    """OpenVINO gives signals a stack of its own, and takes that back in another order than it gave it."""
+    code = """
+import os, signal, torch
+from sliceweave.pipelines.openvino_network import OpenVinoNetwork
+network, image = OpenVinoNetwork(torch.nn.Conv2d(1, 1, 3).eval()), torch.rand(1, 1, 8, 8)
+network(image)
+with torch.autocast("cpu", torch.bfloat16):
+    network(image)
+del network
+signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "handled\n"
 
 
 def test_nothing_is_reported_to_anyone(tmp_path: Path) -> None:
