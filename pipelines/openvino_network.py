@@ -90,7 +90,7 @@ def _translated(network: torch.nn.Module, image: torch.Tensor) -> Any:
 
 @cache
 def _core() -> Any:
-    """One for all networks, and for good: when the first of two goes, signals find their handlers' stack gone with it."""
+    """One for all networks, and for good: when two have gone, signals find no stack for their handlers."""
     from openvino import Core
 
     return Core()
