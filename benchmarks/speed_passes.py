@@ -8,6 +8,8 @@ import argparse
 import copy
 import json
 import math
+import os
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -126,6 +128,7 @@ def compiling(name: str, runs: int) -> dict[str, dict[str, float]]:
     """What `--compile` costs at first and saves with each slice, in float32, by who translates."""
     make, shape = PASSES[name]
     plain, image = for_inference(make()), torch.rand(shape)
+    os.environ["TORCHINDUCTOR_FORCE_DISABLE_CACHES"] = "1"  # as on a machine where nobody compiled it before
 
     def once(network: torch.nn.Module) -> None:
         with torch.inference_mode():
@@ -181,7 +184,7 @@ def stages(image: Path, runs: int) -> dict[str, float]:
     from sliceweave.pipelines.montage import montage, write_png
     from sliceweave.pipelines.reading import read_scan, write_mask
 
-    root, out = bundle_root("hematoma"), image.with_suffix(".out")
+    root = bundle_root("hematoma")
     parser = ConfigParser()
     parser.read_meta(str(root / "configs/metadata.json"))
     parser.read_config(str(root / "configs/inference.yaml"))
@@ -213,14 +216,16 @@ def stages(image: Path, runs: int) -> dict[str, float]:
         label_results(shown, view, {1: "hematoma"}, {}, state["flags"][1])
 
     def write() -> None:
-        write_mask(state["mask"], state["scan"], out.with_suffix(".nii.gz"))
+        write_mask(state["mask"], state["scan"], state["folder"] / "mask.nii.gz")
 
     def picture() -> None:
         view, shown = turned(state["scan"], state["mask"], kind.slice_axis)
-        write_png(montage(view.voxels, shown, kind.screen(view), "", (0, 100)), out.with_suffix(".png"))
+        write_png(montage(view.voxels, shown, kind.screen(view), "", (0, 100)), state["folder"] / "picture.png")
 
     steps = (read, load, check, infer, invert, measure, write, picture)
-    seconds = medians({step.__name__: step for step in steps}, runs)
+    with tempfile.TemporaryDirectory() as folder:
+        state["folder"] = Path(folder)
+        seconds = medians({step.__name__: step for step in steps}, runs)
     preprocess = seconds.pop("load") - seconds["read"]  # the chain reads too
     asked = parser.get_parsed_content("inferer").asked(state["batch"]["image"][0])
     return {"import": IMPORTED_S, "preprocess": preprocess, **seconds, "slices asked": len(asked)}
